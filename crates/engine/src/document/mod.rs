@@ -17,7 +17,8 @@ mod tree;
 mod tests;
 
 pub(crate) use error::DocumentError;
-pub(crate) use tree::{DEPTH_MAX, FIELDS_MAX};
+pub(crate) use shape::is_below;
+pub(crate) use tree::{DEPTH_MAX, FIELDS_MAX, METADATA_FIELDS};
 
 use columns::ColumnBuilder;
 use hashbrown::HashMap;

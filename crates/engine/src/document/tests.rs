@@ -224,6 +224,7 @@ fn what_is_no_document() {
         (b"{\"a\":\"\xff\"}", "invalid UTF-8 at byte 6"),
         (b"{\"a\":\"\x00\"}", "control character"),
         (b"{\"a\":1,\"a\":2}", "comes twice"),
+        (b"{\"_id\":1}", "Field [_id] is a metadata field"),
         (b"{\"\":1}", "key number 1 of the document: field name has an empty part"),
         (b"{\"a\":{\"b\":1,\"c..d\":1}}", "key number 2 of the document: field name has an empty part"),
         (b"{\"secret-value\\u0000\":1}", "control character"),

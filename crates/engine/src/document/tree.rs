@@ -14,6 +14,22 @@ pub(crate) const DEPTH_MAX: usize = 20;
 /// The most keys, with and without a field, that the documents of one batch can have.
 const NODES_MAX: usize = 20_000;
 
+/// Names that belong to the store, not to documents.
+pub(crate) const METADATA_FIELDS: [&str; 12] = [
+    "_id",
+    "_index",
+    "_source",
+    "_type",
+    "_routing",
+    "_seq_no",
+    "_primary_term",
+    "_version",
+    "_score",
+    "_field_names",
+    "_ignored",
+    "_doc_count",
+];
+
 /// Keys and where they lead. Node 0 is the document itself.
 pub(super) struct Tree {
     nodes: Vec<Node>,
@@ -178,6 +194,14 @@ impl Tree {
         FieldName::parse(&path).map_err(|error| {
             DocumentError::parsing(format!("failed to parse: key number {place} of {within}: {error}"))
         })?;
+        if node == 0
+            && let Some(name) = METADATA_FIELDS.iter().find(|name| **name == key)
+        {
+            return Err(DocumentError::parsing(format!(
+                "Field [{name}] is a metadata field and cannot be added inside a document. Use the \
+                 index API request parameters."
+            )));
+        }
         let parts = self.nodes[node as usize].parts + 1 + key.matches('.').count();
         if parts > DEPTH_MAX {
             return Err(DocumentError::argument(format!(

@@ -129,6 +129,25 @@ impl Strings {
         self.distinct(self.ids[index])
     }
 
+    /// All distinct strings one after another, and where each ends.
+    pub fn parts(&self) -> (&str, &[u32]) {
+        (&self.text, &self.ends)
+    }
+
+    /// Strings out of [`Strings::parts`] and the number of each value; `None` if an end does not
+    /// lie on a character of `text`, the ends fall, or a number has no string.
+    pub fn from_parts(text: String, ends: Vec<u32>, ids: Vec<u32>) -> Option<Strings> {
+        let mut start = 0;
+        for &end in &ends {
+            if end < start || !text.is_char_boundary(end as usize) {
+                return None;
+            }
+            start = end;
+        }
+        let known = ids.iter().all(|&id| (id as usize) < ends.len());
+        (start as usize == text.len() && known).then_some(Strings { text, ends, ids })
+    }
+
     /// How many bytes all distinct strings take.
     pub fn text_bytes(&self) -> usize {
         self.text.len()

@@ -1,0 +1,239 @@
+//! Rules on fields and values: what is personal, what is a credential, what is neither.
+//!
+//! * [`Classifier::rule_on_field`] rules on a field by its name, its type and a sample of its
+//!   values.
+//! * [`Classifier::find_in_text`] finds personal and secret values inside a text.
+//!
+//! The rules are data (`field_rules.rs`, `text_rules.rs`) with examples that the tests run; what
+//! is recognised by its shape alone (addresses, numbers with checksums) is code (`shapes.rs`).
+//!
+//! ```
+//! let classifier = protection::classify::Classifier::standard();
+//! let mut findings = Vec::new();
+//! classifier.find_in_text("Invalid user pi from 181.25.206.27", &mut findings);
+//! let kinds: Vec<&str> = findings.iter().map(|finding| finding.kind).collect();
+//! assert_eq!(kinds, ["user", "ip"]);
+//! ```
+//!
+//! What never happens here: no keys, no replacing; a ruling never quotes a value.
+
+mod checks;
+mod field_rules;
+mod names;
+mod normal;
+mod shapes;
+mod text;
+mod text_rules;
+mod words;
+
+pub(crate) use normal::normalise;
+
+use field_rules::FieldRule;
+use model::{Class, FieldType, Values};
+use names::Names;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use text::TextScanner;
+
+/// The rules, ready to be asked. Cheap to clone.
+#[derive(Clone)]
+pub struct Classifier {
+    rules: Arc<Rules>,
+}
+
+struct Rules {
+    names: Names,
+    text: TextScanner,
+}
+
+/// What there is to know about a field.
+#[derive(Clone, Copy)]
+pub struct FieldFacts<'a> {
+    /// Its whole path.
+    pub name: &'a str,
+    /// Its declared or guessed type.
+    pub ty: FieldType,
+    /// Raw values of it; may be empty.
+    pub values: &'a Values,
+}
+
+/// What the classifier says about a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Its class.
+    pub class: Class,
+    /// The kind of value; empty if open.
+    pub kind: &'static str,
+    /// Why, in words. Never a value.
+    pub reason: String,
+    /// Whether a rule of the table or most values said so; false: open because nothing spoke
+    /// against it.
+    pub by_rule: bool,
+}
+
+/// A personal or secret value inside a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its first byte.
+    pub start: usize,
+    /// Behind its last byte.
+    pub end: usize,
+    /// Personal, special or secret.
+    pub class: Class,
+    /// The kind of value.
+    pub kind: &'static str,
+}
+
+/// How to read the values of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hints {
+    /// Numbers with dots are versions, not addresses.
+    pub(crate) version: bool,
+    /// Paths are of the web, not of a disk.
+    pub(crate) web: bool,
+    /// A value that looks random is a credential.
+    pub(crate) secret: bool,
+    /// A number with the checksum of a card is one.
+    pub(crate) card: bool,
+    /// Words around a value count: `user=ada`, `Invalid user ada`.
+    pub(crate) sentences: bool,
+}
+
+impl Hints {
+    /// Free text without a name.
+    pub(crate) const TEXT: Hints =
+        Hints { version: false, web: false, secret: false, card: false, sentences: true };
+    /// Names and ids: only what has a shape of its own.
+    pub(crate) const NAME: Hints = Hints { sentences: false, ..Hints::TEXT };
+}
+
+/// So many values of a batch are looked at to rule on a field.
+const SAMPLE_VALUES_MAX: usize = 128;
+
+impl Classifier {
+    /// The rules that come with Clerestory. Built once per process.
+    pub fn standard() -> Classifier {
+        static RULES: LazyLock<Arc<Rules>> =
+            LazyLock::new(|| Arc::new(Rules { names: Names::new(), text: TextScanner::new() }));
+        Classifier { rules: Arc::clone(&RULES) }
+    }
+
+    /// Rules on a field by its name and type, then by what most of its values look like.
+    pub fn rule_on_field(&self, facts: &FieldFacts<'_>) -> Verdict {
+        let sample = Sample::of(facts.values);
+        let fits = |rule: &FieldRule| rule.values.is_none_or(|looks| sample.mostly(looks));
+        if let Some(rule) = self.rules.names.find(facts.name, facts.ty, fits)
+            // A fact by its name does not make an address out of a place.
+            && !(rule.class == Class::Open && matches!(facts.ty, FieldType::Ip | FieldType::GeoPoint))
+        {
+            let by = if rule.values.is_some() { "name and values" } else { "name" };
+            return ruled(rule.class, rule.kind, format!("{by}: {}", rule.name));
+        }
+        match facts.ty {
+            FieldType::GeoPoint => ruled(Class::Special, "position", "type: geo_point".to_owned()),
+            FieldType::Ip => ruled(Class::Personal, "ip", "type: ip".to_owned()),
+            FieldType::Keyword | FieldType::Text => self.rule_by_values(&sample, facts.name),
+            _ => nothing_spoke(),
+        }
+    }
+
+    /// Finds personal and secret values in `text`. `out` is replaced by the findings: ascending,
+    /// without overlaps, on character boundaries.
+    pub fn find_in_text(&self, text: &str, out: &mut Vec<Finding>) {
+        self.rules.text.find(text, Hints::TEXT, out);
+    }
+
+    /// As [`Classifier::find_in_text`], for a value of a field.
+    pub(crate) fn find(&self, text: &str, hints: Hints, out: &mut Vec<Finding>) {
+        self.rules.text.find(text, hints, out);
+    }
+
+    /// How to read the open values of the field called `name`.
+    pub(crate) fn hints(&self, name: &str) -> Hints {
+        names::hints(name)
+    }
+
+    /// Whether `text` is the number of a payment card; blanks and dashes do not count.
+    pub(crate) fn is_card(&self, text: &str) -> bool {
+        let digits: Vec<u8> = text.bytes().filter(|byte| !b" -".contains(byte)).collect();
+        digits.iter().all(u8::is_ascii_digit) && checks::is_card(&digits)
+    }
+
+    /// A field whose values are, for the most part, each nothing but one personal or secret value.
+    fn rule_by_values(&self, sample: &Sample, name: &str) -> Verdict {
+        let hints = self.hints(name);
+        let mut findings = Vec::new();
+        let mut kinds: Vec<(&'static str, Class, usize)> = Vec::new();
+        for value in &sample.values {
+            self.find(value, hints, &mut findings);
+            let [one] = findings.as_slice() else { continue };
+            if one.start > 0 || one.end < value.len() {
+                continue;
+            }
+            match kinds.iter_mut().find(|(kind, ..)| *kind == one.kind) {
+                Some((_, _, count)) => *count += 1,
+                None => kinds.push((one.kind, one.class, 1)),
+            }
+        }
+        match kinds.into_iter().max_by_key(|&(.., count)| count) {
+            Some((kind, class, count)) if sample.is_most(count) => {
+                ruled(class, kind, format!("values: most are of kind {kind}"))
+            }
+            _ if sample.mostly(checks::looks_like_phone) && !hints.version => {
+                ruled(Class::Personal, "phone", "values: most are of kind phone".to_owned())
+            }
+            _ => nothing_spoke(),
+        }
+    }
+}
+
+impl fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Classifier(…)")
+    }
+}
+
+fn ruled(class: Class, kind: &'static str, reason: String) -> Verdict {
+    Verdict { class, kind, reason, by_rule: true }
+}
+
+fn nothing_spoke() -> Verdict {
+    let reason = "nothing in its name, type or values speaks against it".to_owned();
+    Verdict { class: Class::Open, kind: "", reason, by_rule: false }
+}
+
+/// Some distinct values of a field, as text.
+struct Sample {
+    values: Vec<String>,
+}
+
+impl Sample {
+    fn of(values: &Values) -> Sample {
+        let mut values: Vec<String> = match values {
+            Values::Strings(strings) => {
+                let some = strings.iter_distinct().take(SAMPLE_VALUES_MAX);
+                some.map(str::to_owned).collect()
+            }
+            Values::Longs(longs) => {
+                longs.iter().take(SAMPLE_VALUES_MAX).map(i64::to_string).collect()
+            }
+            Values::Doubles(doubles) => {
+                doubles.iter().take(SAMPLE_VALUES_MAX).map(f64::to_string).collect()
+            }
+            Values::Bools(_) | Values::Bytes(_) => Vec::new(),
+        };
+        values.retain(|value| !value.trim().is_empty());
+        Sample { values }
+    }
+
+    fn mostly(&self, looks: impl Fn(&str) -> bool) -> bool {
+        self.is_most(self.values.iter().filter(|value| looks(value)).count())
+    }
+
+    fn is_most(&self, count: usize) -> bool {
+        count > 0 && count * 2 > self.values.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

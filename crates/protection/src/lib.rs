@@ -1,0 +1,25 @@
+//! Two doors around the data.
+//!
+//! The way in classifies every field and value and replaces, tags or encrypts what is not open
+//! before anything else sees it. The way out authorises a read, records it, and only then lets a
+//! result leave.
+
+pub mod classify;
+pub mod keys;
+
+mod batch_codec;
+mod cipher;
+mod pseudonym;
+mod records;
+mod release;
+mod seal;
+
+pub mod audit;
+pub mod caller;
+pub mod grant;
+
+pub use batch_codec::DecodeError;
+pub use cipher::{CipherError, FileCipher, TAG_BYTES, ValueCipher};
+pub use pseudonym::{Pseudonyms, is_pseudonym};
+pub use records::{MemoryRecords, RecordError, RecordStore};
+pub use seal::{RefusedField, RefusedReason, SealError, SealOutcome, SealedBatch, Sealer};

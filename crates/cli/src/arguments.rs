@@ -1,0 +1,398 @@
+//! What may be typed. The doc comments here are the manual that `--help` prints.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A search and metrics store that keeps people out of reach
+#[derive(Debug, Parser)]
+#[command(name = "clerestory", version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make an invented fleet of devices, load it, and serve it
+    Demo(Demo),
+    /// Make a data folder: keys, catalog, first administrator
+    Init(Init),
+    /// Serve a data folder
+    Serve(Serve),
+    /// Load files into a table: NDJSON or CSV, also gzipped
+    Load(Load),
+    /// Ask in SQL; without a statement a prompt
+    Sql(Sql),
+    /// Declared metrics
+    #[command(subcommand)]
+    Metric(Metric),
+    /// People
+    #[command(subcommand)]
+    User(User),
+    /// API keys
+    #[command(subcommand)]
+    Key(Key),
+    /// The record of who read what
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Look for what is wrong with a data folder and its server
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Folder for the data; made if it is not there
+    #[arg(long, value_name = "D", default_value = "./clerestory-demo")]
+    pub(crate) dir: PathBuf,
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9200")]
+    pub(crate) http: SocketAddr,
+    /// How many devices
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub(crate) devices: u32,
+    /// How many days of events
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) days: u32,
+    /// How many events
+    #[arg(long, value_name = "N", default_value_t = 2_000_000)]
+    pub(crate) events: u64,
+    /// Same seed, same bytes
+    #[arg(long, value_name = "N", default_value_t = 2019)]
+    pub(crate) seed: u64,
+    /// Stop when everything is loaded
+    #[arg(long)]
+    pub(crate) exit_after_load: bool,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockWith,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Folder for the data; must be empty or not there
+    #[arg(long, value_name = "D", default_value = "./clerestory-data")]
+    pub(crate) dir: PathBuf,
+    /// Set the first administrator up at once, without an enrolment code
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub(crate) admin: Option<String>,
+    /// First line: the administrator's password
+    #[arg(long, value_name = "F", requires = "admin")]
+    pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockWith,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Folder of the data [default: ./clerestory-data]
+    #[arg(long, value_name = "D", env = "CLERESTORY_DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Settings as JSON; what is typed or in the environment wins over it
+    #[arg(long, value_name = "F", env = "CLERESTORY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where to listen; off loopback only TLS is spoken [default: 127.0.0.1:9200]
+    #[arg(long, value_name = "ADDR", env = "CLERESTORY_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockWith,
+}
+
+/// What opens the key ring of a data folder.
+#[derive(Debug, Args, Default)]
+pub(crate) struct UnlockWith {
+    /// Key file, outside the data folder [default: as `init` or `demo` noted it]
+    #[arg(long, value_name = "F", env = "CLERESTORY_KEY_FILE", conflicts_with = "passphrase_file")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// First line: a passphrase in the place of a key file; `-` asks for it
+    #[arg(long, value_name = "F", env = "CLERESTORY_PASSPHRASE_FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// How to reach a server and as whom.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Connection {
+    /// The server
+    #[arg(long, env = "CLERESTORY_URL", default_value = "http://127.0.0.1:9200", global = true)]
+    pub(crate) url: String,
+    /// API key, as `clerestory key create` printed it
+    #[arg(long, env = "CLERESTORY_API_KEY", hide_env_values = true, global = true)]
+    pub(crate) api_key: Option<String>,
+    /// Name to log in with in the place of an API key; asks for the password
+    #[arg(long, value_name = "NAME", conflicts_with = "api_key", global = true)]
+    pub(crate) login: Option<String>,
+    /// First line: the password for --login
+    #[arg(long, value_name = "F", requires = "login", global = true)]
+    pub(crate) login_password_file: Option<PathBuf>,
+    /// PEM file with the certificate to trust, for https
+    #[arg(long, value_name = "F", env = "CLERESTORY_CA", global = true)]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// The table; made at the first document if it is not there
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) to: String,
+    /// `.ndjson`, `.jsonl`, `.csv`, each also with `.gz`; `-` is standard input (NDJSON)
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the files are, where their names do not say
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FileFormat>,
+    /// The column or member that is the `_id`; a later line with the same value replaces an earlier
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) id: Option<String>,
+    /// Outcome as one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileFormat {
+    /// One JSON object a line
+    Ndjson,
+    /// First line names the columns
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    /// The statement
+    pub(crate) statement: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) format: OutputFormat,
+    /// Same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people
+    Table,
+    /// RFC 4180
+    Csv,
+    /// Columns and rows
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Metric {
+    /// Which metrics there are
+    List(Listed),
+    /// How a metric is declared
+    Show(Named),
+    /// The numbers
+    Query(MetricQuery),
+    /// Declare the metrics of a YAML file
+    Apply(MetricApply),
+}
+
+/// A command that only lists.
+#[derive(Debug, Args)]
+pub(crate) struct Listed {
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// A command about one named thing.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Its name
+    pub(crate) name: String,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricQuery {
+    /// The metric
+    pub(crate) name: String,
+    /// Dimensions to split by
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    pub(crate) by: Vec<String>,
+    /// minute, hour, day, week, month, quarter, year, or all for one number
+    #[arg(long)]
+    pub(crate) grain: Option<String>,
+    /// From this time on, such as 2026-11-01 or now-7d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// In which days and longer begin, such as Europe/Paris
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<String>,
+    /// Only rows with this value, such as model=cam-3; may come several times
+    #[arg(long = "where", value_name = "FIELD=VALUE")]
+    pub(crate) filters: Vec<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub(crate) format: OutputFormat,
+    /// Same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricApply {
+    /// The YAML file; `-` is standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Who may log in
+    List(Listed),
+    /// Let somebody in
+    Create(UserCreate),
+    /// Set a password
+    Password(UserPassword),
+    /// Let somebody in no more: ends sessions and keys at once
+    Disable(Named),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserCreate {
+    /// Name to log in with
+    pub(crate) name: String,
+    /// analyst, engineer, guardian, administrator; may come several times
+    #[arg(long = "role", value_name = "ROLE", required = true, value_delimiter = ',')]
+    pub(crate) roles: Vec<String>,
+    /// First line: the password; asked for if absent
+    #[arg(long, value_name = "F")]
+    pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserPassword {
+    /// Whose
+    pub(crate) name: String,
+    /// First line: the password; asked for if absent
+    #[arg(long, value_name = "F")]
+    pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Which keys there are; never their secrets
+    List(Listed),
+    /// Make a key; its secret is shown this once
+    Create(KeyCreate),
+    /// End a key at once
+    Revoke(Named),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyCreate {
+    /// What the key is for
+    pub(crate) name: String,
+    /// Roles of the key, all among your own [default: yours]
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    pub(crate) roles: Vec<String>,
+    /// After this time it ends, such as 12h or 90d
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Who read what, newest last
+    Show(AuditShow),
+    /// Check offline that no record was changed, moved or taken away
+    Verify(AuditVerify),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditShow {
+    /// From this time on
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Only what this caller did
+    #[arg(long, value_name = "NAME")]
+    pub(crate) who: Option<String>,
+    /// Only what touched this table
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// Only this action
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// At most this many records
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: u32,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerify {
+    /// Folder of the data
+    #[arg(long, value_name = "D", env = "CLERESTORY_DIR", default_value = "./clerestory-data")]
+    pub(crate) dir: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockWith,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Folder of the data
+    #[arg(long, value_name = "D", env = "CLERESTORY_DIR", default_value = "./clerestory-data")]
+    pub(crate) dir: PathBuf,
+    /// The server to probe without identity
+    #[arg(long, env = "CLERESTORY_URL", default_value = "http://127.0.0.1:9200")]
+    pub(crate) url: String,
+    /// PEM file with the certificate to trust, for https
+    #[arg(long, value_name = "F", env = "CLERESTORY_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockWith,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,31 @@
+//! One file per command.
+
+mod audit;
+mod demo;
+mod doctor;
+mod init;
+mod key;
+mod load;
+mod metric;
+mod serve;
+mod sql;
+mod user;
+
+use crate::arguments::Command;
+use crate::failure::Result;
+
+/// Runs one command.
+pub(crate) fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(typed) => demo::run(&typed),
+        Command::Init(typed) => init::run(&typed),
+        Command::Serve(typed) => serve::run(typed),
+        Command::Load(typed) => load::run(&typed),
+        Command::Sql(typed) => sql::run(&typed),
+        Command::Metric(typed) => metric::run(&typed),
+        Command::User(typed) => user::run(&typed),
+        Command::Key(typed) => key::run(&typed),
+        Command::Audit(typed) => audit::run(&typed),
+        Command::Doctor(typed) => doctor::run(&typed),
+    }
+}

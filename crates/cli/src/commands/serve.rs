@@ -1,0 +1,26 @@
+//! `serve`: a data folder over HTTP until the process is asked to end.
+
+use crate::arguments::{Serve, UnlockWith};
+use crate::failure::Result;
+use crate::key_place;
+use crate::node::{self, Node};
+use crate::settings::ServerSettings;
+
+pub(super) fn run(typed: Serve) -> Result<()> {
+    node::start_logging();
+    let settings = ServerSettings::of_serve(typed)?;
+    let with = UnlockWith {
+        key_file: settings.key_file.clone(),
+        passphrase_file: settings.passphrase_file.clone(),
+    };
+    let unlock = key_place::for_known_folder(&settings.dir, &with)?;
+    let node = Node::open(&settings.dir, unlock)?.listen(settings.http, &settings.tls)?;
+    println!("{}", node.url());
+    if let Some(fingerprint) = node.fingerprint() {
+        println!("certificate SHA-256 {fingerprint}");
+    }
+    if let Some(code) = node.enrolment_code()? {
+        println!("\nNobody can log in yet. Open {}/ and enrol with this code: {code}", node.url());
+    }
+    node.run_until_signal()
+}

@@ -1,0 +1,180 @@
+//! One node in this process: the engine, and the server in front of it.
+
+use crate::failure::{Failure, Result};
+use crate::key_place;
+use crate::settings::TlsSettings;
+use api::{Certificate, Limits, Server};
+use engine::{Engine, Role, Unlock};
+use model::SystemClock;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tracing_subscriber::EnvFilter;
+
+/// An open data folder that nobody can reach yet.
+pub(crate) struct Node {
+    dir: PathBuf,
+    engine: Arc<Engine>,
+}
+
+/// An open data folder behind a listening server.
+pub(crate) struct ListeningNode {
+    node: Node,
+    server: Server,
+}
+
+impl Node {
+    /// Makes the folder with a fresh key ring, and opens it.
+    pub(crate) fn create(dir: &Path, unlock: Unlock) -> Result<Node> {
+        make_private_folder(dir)?;
+        Engine::init(dir, &unlock)?;
+        key_place::note(dir, &unlock)?;
+        Node::open(dir, unlock)
+    }
+
+    /// Opens a folder that [`Node::create`] made.
+    pub(crate) fn open(dir: &Path, unlock: Unlock) -> Result<Node> {
+        if !has_key_ring(dir)? {
+            return Err(Failure::new(format!("`{}` is no data folder", dir.display()))
+                .hint(format!("clerestory init --dir {}", dir.display())));
+        }
+        let settings =
+            engine::Settings { dir: dir.to_owned(), unlock, clock: Arc::new(SystemClock) };
+        Ok(Node { dir: dir.to_owned(), engine: Arc::new(Engine::open(settings)?) })
+    }
+
+    /// Makes the first administrator without an enrolment code.
+    pub(crate) fn make_first_administrator(&self, name: &str, password: &str) -> Result<()> {
+        self.make_first_people(&[(name, password, &[Role::Guardian, Role::Administrator])])
+    }
+
+    /// Makes the accounts of a fresh node, as (name, password, roles).
+    pub(crate) fn make_first_people(&self, people: &[(&str, &str, &[Role])]) -> Result<()> {
+        Ok(self.engine.directory().bootstrap(people)?)
+    }
+
+    /// Whether nobody can log in yet.
+    pub(crate) fn is_without_people(&self) -> bool {
+        self.engine.directory().is_empty()
+    }
+
+    /// A fresh enrolment code, while nobody can log in; it replaces an older one.
+    pub(crate) fn enrolment_code(&self) -> Result<Option<String>> {
+        if !self.is_without_people() {
+            return Ok(None);
+        }
+        Ok(Some(self.engine.directory().enrolment_code()?))
+    }
+
+    /// Puts a server in front.
+    pub(crate) fn listen(self, address: SocketAddr, tls: &TlsSettings) -> Result<ListeningNode> {
+        let certificate = match &tls.files {
+            Some((certificate, key)) => {
+                Certificate::Files { certificate: certificate.clone(), key: key.clone() }
+            }
+            None => Certificate::Made { folder: self.dir.join("tls"), names: tls.names.clone() },
+        };
+        let settings = api::Settings {
+            address,
+            certificate,
+            tls_on_loopback: tls.on_loopback,
+            limits: Limits::default(),
+        };
+        let server = Server::start(Arc::clone(&self.engine), &settings)?;
+        Ok(ListeningNode { node: self, server })
+    }
+
+    /// Writes what is only in memory and closes the folder.
+    pub(crate) fn close(self) -> Result<()> {
+        match Arc::try_unwrap(self.engine) {
+            Ok(engine) => Ok(engine.close()?),
+            // A request outlived the server; the log has what it wrote.
+            Err(engine) => {
+                drop(engine);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl ListeningNode {
+    /// What to type into a browser on this machine.
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// SHA-256 of the certificate, if TLS is spoken.
+    pub(crate) fn fingerprint(&self) -> Option<&str> {
+        self.server.fingerprint()
+    }
+
+    /// The certificate that a client of this node must trust, if TLS is spoken.
+    pub(crate) fn certificate(&self) -> Option<PathBuf> {
+        self.server.fingerprint().map(|_| self.node.dir.join("tls").join("certificate.pem"))
+    }
+
+    /// A fresh enrolment code, while nobody can log in.
+    pub(crate) fn enrolment_code(&self) -> Result<Option<String>> {
+        self.node.enrolment_code()
+    }
+
+    /// Serves until the process is asked to end.
+    pub(crate) fn run_until_signal(self) -> Result<()> {
+        self.server.run_until_signal();
+        self.node.close()
+    }
+
+    /// Stops at once.
+    pub(crate) fn stop(self) -> Result<()> {
+        self.server.stop();
+        self.node.close()
+    }
+}
+
+/// Whether the folder holds a key ring.
+pub(crate) fn has_key_ring(dir: &Path) -> Result<bool> {
+    Ok(dir.join("keyring").try_exists()?)
+}
+
+/// Whether the key ring opens.
+pub(crate) fn check_key_ring(dir: &Path, unlock: &Unlock) -> Result<()> {
+    engine::check_key_ring(dir, unlock)?;
+    Ok(())
+}
+
+/// How many audit records there are, if none was changed, moved or taken away.
+pub(crate) fn verify_audit(dir: &Path, unlock: &Unlock) -> Result<u64> {
+    Ok(engine::verify_audit(dir, unlock)?.records)
+}
+
+/// Log lines go to standard error; `CLERESTORY_LOG` says which.
+pub(crate) fn start_logging() {
+    let filter = EnvFilter::builder()
+        .with_env_var("CLERESTORY_LOG")
+        .with_default_directive(tracing::Level::INFO.into())
+        .from_env_lossy();
+    // Fails only if logging was started before, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}
+
+/// Makes a folder that only its owner may look into.
+fn make_private_folder(dir: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|error| {
+        Failure::from(error).while_doing(&format!("cannot make `{}`", dir.display()))
+    })?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! The settings of a server: file, environment, flags. Read here, checked here, nowhere else.
+//!
+//! What is typed wins over the environment, the environment over the file, the file over the
+//! defaults. There is no setting that turns identity, encryption, classification or the audit record
+//! off; a key that is not known stops the start, so that no typing error and no hopeful
+//! `"anonymous": true` passes unnoticed.
+
+use crate::arguments::{Serve, UnlockWith};
+use crate::failure::{Doing, Failure, Result};
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Checked settings of a server.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ServerSettings {
+    pub(crate) dir: PathBuf,
+    pub(crate) http: SocketAddr,
+    pub(crate) tls: TlsSettings,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// Settings of TLS; without files a certificate is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TlsSettings {
+    pub(crate) files: Option<(PathBuf, PathBuf)>,
+    pub(crate) names: Vec<String>,
+    pub(crate) on_loopback: bool,
+}
+
+/// The file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsFile {
+    dir: Option<PathBuf>,
+    http: Option<SocketAddr>,
+    key_file: Option<PathBuf>,
+    passphrase_file: Option<PathBuf>,
+    #[serde(default)]
+    tls: TlsFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsFile {
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default)]
+    on_loopback: bool,
+}
+
+const DEFAULT_DIR: &str = "./clerestory-data";
+/// Elasticsearch's own, so that its clients find us where they look.
+const DEFAULT_HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9200);
+
+impl ServerSettings {
+    /// Settings of `serve`.
+    pub(crate) fn of_serve(typed: Serve) -> Result<ServerSettings> {
+        let file = match &typed.config {
+            Some(path) => read_file(path)?,
+            None => SettingsFile::default(),
+        };
+        ServerSettings::merge(typed.dir, typed.http, typed.unlock, file)
+    }
+
+    fn merge(
+        dir: Option<PathBuf>,
+        http: Option<SocketAddr>,
+        unlock: UnlockWith,
+        file: SettingsFile,
+    ) -> Result<ServerSettings> {
+        // One way of unlocking that is typed replaces the other way that stands in the file.
+        let (key_file, passphrase_file) = match (unlock.key_file, unlock.passphrase_file) {
+            (None, None) => (file.key_file, file.passphrase_file),
+            typed => typed,
+        };
+        if key_file.is_some() && passphrase_file.is_some() {
+            return Err(Failure::wrong_use("settings name both a key file and a passphrase file")
+                .hint("keep one of `key_file` and `passphrase_file`"));
+        }
+        let files = match (file.tls.certificate, file.tls.key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => {
+                return Err(Failure::wrong_use(
+                    "a certificate needs its key, and a key its certificate",
+                )
+                .hint("give both `tls.certificate` and `tls.key`, or neither"));
+            }
+        };
+        Ok(ServerSettings {
+            dir: dir.or(file.dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DIR)),
+            http: http.or(file.http).unwrap_or(DEFAULT_HTTP),
+            tls: TlsSettings { files, names: file.tls.names, on_loopback: file.tls.on_loopback },
+            key_file,
+            passphrase_file,
+        })
+    }
+}
+
+fn read_file(path: &Path) -> Result<SettingsFile> {
+    let text = std::fs::read_to_string(path)
+        .doing(|| format!("cannot read the settings `{}`", path.display()))?;
+    parse(&text).map_err(|failure| failure.while_doing(&format!("settings `{}`", path.display())))
+}
+
+fn parse(text: &str) -> Result<SettingsFile> {
+    serde_json::from_str(text).map_err(|error| {
+        Failure::wrong_use(error.to_string()).hint(
+            "known settings: dir, http, key_file, passphrase_file, tls.certificate, tls.key, \
+             tls.names, tls.on_loopback; nothing turns identity, encryption or the audit off",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_and_forbidden_keys_stop_the_start() {
+        for text in [
+            r#"{"anonymous": true}"#,
+            r#"{"security": {"enabled": false}}"#,
+            r#"{"tls": {"verify": false}}"#,
+            r#"{"htpp": "127.0.0.1:1"}"#,
+            r#"{"dir": "a", "dir": "b"}"#,
+            r#"{"http": "everywhere"}"#,
+            "",
+        ] {
+            let failure = parse(text).unwrap_err();
+            assert_eq!(failure.exit_code(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn typed_wins_over_the_file_and_the_file_over_the_default() {
+        let file = || parse(r#"{"dir": "/f", "http": "127.0.0.1:1", "key_file": "/k"}"#).unwrap();
+        let merged =
+            ServerSettings::merge(Some("/t".into()), None, UnlockWith::default(), file()).unwrap();
+        assert_eq!(merged.dir, Path::new("/t"));
+        assert_eq!(merged.http.port(), 1);
+        assert_eq!(merged.key_file.as_deref(), Some(Path::new("/k")));
+
+        let typed = UnlockWith { key_file: None, passphrase_file: Some("/p".into()) };
+        let merged = ServerSettings::merge(None, None, typed, file()).unwrap();
+        assert_eq!(merged.key_file, None);
+        assert_eq!(merged.passphrase_file.as_deref(), Some(Path::new("/p")));
+
+        let merged =
+            ServerSettings::merge(None, None, UnlockWith::default(), SettingsFile::default())
+                .unwrap();
+        assert_eq!(merged.http, DEFAULT_HTTP);
+    }
+
+    #[test]
+    fn half_a_certificate_is_refused() {
+        let file = parse(r#"{"tls": {"certificate": "/c"}}"#).unwrap();
+        assert!(ServerSettings::merge(None, None, UnlockWith::default(), file).is_err());
+    }
+}

@@ -1,7 +1,7 @@
 //! The catalog: which tables there are, which segments make them now, and small sealed records.
 //!
 //! ```text
-//! D/catalog               a SQLite file, application_id "CLER", user_version 1
+//! D/catalog.db            a SQLite file, application_id "CLER", user_version 1
 //!
 //! sealed_row              section INTEGER, key BLOB, value BLOB; primary key (section, key),
 //!                         without rowid: rows lie in one tree, and no index can disagree with it

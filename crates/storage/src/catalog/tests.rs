@@ -61,7 +61,7 @@ fn segment(id: u64, table: u32) -> SegmentRecord {
         level: 2,
         has_given_ids: true,
         fields: 3,
-        deletes: (id % 2 == 0).then(|| vec![1, 2, 3]),
+        deletes: id.is_multiple_of(2).then(|| vec![1, 2, 3]),
     }
 }
 

@@ -1,0 +1,501 @@
+//! Every call into the engine, in one place: handlers speak of requests, this file of the engine.
+//!
+//! Nothing is decided here. A result leaves the engine only as `Released`, after its audit record
+//! is durable; it is unwrapped here, on its way to the caller it was released to.
+
+use crate::caller::Sent;
+use crate::error::ApiError;
+use engine::{AuthError, BulkAnswer, BulkItem, Caller, Credential, DirectoryError, Engine, Role};
+use hyper::StatusCode;
+use model::{Clock, SystemClock, Table, Timestamp};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Finds out whose credentials these are. Whatever is wrong with them, the answer is the same.
+pub(crate) fn authenticate(
+    engine: &Engine,
+    sent: &Sent,
+    address: IpAddr,
+) -> Result<Caller, ApiError> {
+    let credential = match sent {
+        Sent::Basic { name, password } => {
+            Credential::Password { name, password, network: Some(address) }
+        }
+        Sent::ApiKey(key) => Credential::ApiKey(key),
+        Sent::Bearer(token) => Credential::Bearer(token),
+        Sent::Session(token) => Credential::Session(token),
+    };
+    engine.authenticate(credential).map_err(refused)
+}
+
+/// Starts a browser's session and gives its token.
+pub(crate) fn log_in(
+    engine: &Engine,
+    name: &str,
+    password: &str,
+    address: IpAddr,
+) -> Result<String, ApiError> {
+    let credential = Credential::Password { name, password, network: Some(address) };
+    let caller = engine.authenticate(credential).map_err(refused)?;
+    let token = engine.directory().start_session(&caller).map_err(not_done)?;
+    Ok(token.as_str().to_owned())
+}
+
+/// Ends a browser's session.
+pub(crate) fn log_out(engine: &Engine, token: &str) -> Result<(), ApiError> {
+    engine.directory().end_session(token).map_err(not_done)
+}
+
+fn refused(error: AuthError) -> ApiError {
+    match error {
+        AuthError::Records(cause) => unavailable(&cause),
+        AuthError::Busy => ApiError::busy("rejected execution: too many log-ins at once"),
+        // Which of them it is would help whoever tries.
+        _ => ApiError::unauthenticated(),
+    }
+}
+
+fn not_done(error: DirectoryError) -> ApiError {
+    let reason = error.to_string();
+    match error {
+        DirectoryError::CallerExpired => ApiError::unauthenticated(),
+        DirectoryError::NotAllowed
+        | DirectoryError::RoleNotHeld(_)
+        | DirectoryError::NeedsPassword => ApiError::forbidden(reason),
+        DirectoryError::NoPerson(_) | DirectoryError::NoKey => ApiError::not_found(reason),
+        DirectoryError::Exists(_) => {
+            ApiError::new(StatusCode::CONFLICT, "resource_already_exists_exception", reason)
+        }
+        DirectoryError::Throttled { .. } | DirectoryError::TooMany(_) => ApiError::busy(reason),
+        DirectoryError::Records(cause) => unavailable(&cause),
+        _ => ApiError::illegal_argument(reason),
+    }
+}
+
+fn unavailable(cause: &dyn std::error::Error) -> ApiError {
+    ApiError::unavailable(cause.to_string())
+}
+
+/// Makes the first administrator, with the code that was shown at the first start.
+pub(crate) fn enrol(
+    engine: &Engine,
+    code: &str,
+    name: &str,
+    password: &str,
+) -> Result<(), ApiError> {
+    engine.directory().enrol(code, name, password).map_err(not_done)
+}
+
+/// A caller as the API shows it.
+pub(crate) struct Who {
+    pub(crate) name: String,
+    pub(crate) roles: Vec<&'static str>,
+    /// The id of the API key that was shown, if it was one.
+    pub(crate) key_id: Option<String>,
+}
+
+/// Who a caller is.
+pub(crate) fn who(caller: &Caller) -> Who {
+    Who {
+        name: caller.name().to_owned(),
+        roles: caller.roles().iter().map(|role| role.as_str()).collect(),
+        key_id: caller.credential().strip_prefix("key:").map(str::to_owned),
+    }
+}
+
+/// Whether there is a role of this name.
+pub(crate) fn is_role(name: &str) -> bool {
+    name.parse::<Role>().is_ok()
+}
+
+fn read_roles(names: &[String]) -> Result<Vec<Role>, ApiError> {
+    let read = |name: &String| {
+        name.parse().map_err(|_| ApiError::illegal_argument(format!("there is no role [{name}]")))
+    };
+    names.iter().map(read).collect()
+}
+
+/// A person as the API shows one.
+pub(crate) struct PersonRecord {
+    pub(crate) name: String,
+    pub(crate) roles: Vec<&'static str>,
+    pub(crate) is_enabled: bool,
+}
+
+/// All people; for those who manage them.
+pub(crate) fn people(engine: &Engine, caller: &Caller) -> Result<Vec<PersonRecord>, ApiError> {
+    let people = engine.directory().people(caller).map_err(not_done)?;
+    Ok(people
+        .into_iter()
+        .map(|person| PersonRecord {
+            roles: person.roles.iter().map(|role| role.as_str()).collect(),
+            is_enabled: !person.disabled,
+            name: person.name,
+        })
+        .collect())
+}
+
+/// Makes an account.
+pub(crate) fn create_person(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    password: &str,
+    roles: &[String],
+) -> Result<(), ApiError> {
+    let roles = read_roles(roles)?;
+    engine.directory().create_person(caller, name, password, &roles).map_err(not_done)
+}
+
+/// Gives an account another password.
+pub(crate) fn set_password(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    password: &str,
+) -> Result<(), ApiError> {
+    engine.directory().set_password(caller, name, password).map_err(not_done)
+}
+
+/// Closes an account.
+pub(crate) fn disable_person(engine: &Engine, caller: &Caller, name: &str) -> Result<(), ApiError> {
+    engine.directory().disable_person(caller, name).map_err(not_done)
+}
+
+/// An API key that is to be made.
+pub(crate) struct NewKey {
+    pub(crate) name: String,
+    /// `None`: all of its maker's.
+    pub(crate) roles: Option<Vec<String>>,
+    pub(crate) expires_in_ms: Option<i64>,
+}
+
+/// An API key that was made; the only time its secret is seen.
+pub(crate) struct MadeKey {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) secret: String,
+    pub(crate) encoded: String,
+    pub(crate) expires: Option<Timestamp>,
+}
+
+/// An API key as the API shows it.
+pub(crate) struct KeyRecord {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) owner: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) created: Timestamp,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) is_revoked: bool,
+}
+
+/// Makes an API key.
+pub(crate) fn create_key(
+    engine: &Engine,
+    caller: &Caller,
+    wanted: &NewKey,
+) -> Result<MadeKey, ApiError> {
+    let roles = match &wanted.roles {
+        Some(names) => read_roles(names)?,
+        None => caller.roles().to_vec(),
+    };
+    let expires = match wanted.expires_in_ms {
+        Some(after) => Some(Timestamp(SystemClock.now().0.saturating_add(after))),
+        None => None,
+    };
+    let made = engine
+        .directory()
+        .create_api_key(caller, &wanted.name, &roles, expires)
+        .map_err(not_done)?;
+    Ok(MadeKey {
+        id: made.id.clone(),
+        name: made.name.clone(),
+        secret: made.secret.as_str().to_owned(),
+        encoded: made.encoded.as_str().to_owned(),
+        expires: made.expires,
+    })
+}
+
+/// The keys that the caller may see: their own; for administrators all.
+pub(crate) fn keys(engine: &Engine, caller: &Caller) -> Result<Vec<KeyRecord>, ApiError> {
+    let keys = engine.directory().api_keys(caller).map_err(not_done)?;
+    Ok(keys
+        .into_iter()
+        .map(|key| KeyRecord {
+            roles: key.roles.iter().map(|role| role.as_str().to_owned()).collect(),
+            id: key.id,
+            name: key.name,
+            owner: key.owner,
+            created: key.created_at,
+            expires: key.expires,
+            is_revoked: key.revoked_at.is_some(),
+        })
+        .collect())
+}
+
+/// Takes an API key back.
+pub(crate) fn revoke_key(engine: &Engine, caller: &Caller, id: &str) -> Result<(), ApiError> {
+    engine.directory().revoke_api_key(caller, id).map_err(not_done)
+}
+
+/// The tables that an expression names and the caller may know.
+pub(crate) fn tables(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+) -> Result<Vec<Arc<Table>>, ApiError> {
+    Ok(engine.resolve(caller, expression)?)
+}
+
+/// How large a table is.
+pub(crate) struct TableSize {
+    pub(crate) rows: u64,
+    pub(crate) deleted: u64,
+    pub(crate) bytes: u64,
+}
+
+/// How large a table is.
+pub(crate) fn table_size(
+    engine: &Engine,
+    caller: &Caller,
+    table: &Table,
+) -> Result<TableSize, ApiError> {
+    let stats = engine.table_stats(caller, table.name.as_str())?;
+    Ok(TableSize { rows: stats.rows, deleted: stats.deleted, bytes: stats.bytes })
+}
+
+/// The id that Elasticsearch's tools show.
+pub(crate) fn uuid(table: &Table) -> String {
+    format!("table-{}", table.id.0)
+}
+
+/// `mappings` of a table.
+pub(crate) fn mapping(table: &Table) -> Value {
+    engine::render_mapping(table)
+}
+
+/// `settings` of a table.
+pub(crate) fn settings(table: &Table) -> Value {
+    engine::render_settings(table)
+}
+
+/// Makes a table.
+pub(crate) fn create_table(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    body: &Value,
+) -> Result<(), ApiError> {
+    engine.create_table(caller, name, body)?;
+    Ok(())
+}
+
+/// Drops a table.
+pub(crate) fn drop_table(engine: &Engine, caller: &Caller, name: &str) -> Result<(), ApiError> {
+    Ok(engine.drop_table(caller, name)?)
+}
+
+/// Adds to a table's mapping.
+pub(crate) fn put_mapping(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    body: &Value,
+) -> Result<(), ApiError> {
+    Ok(engine.put_mapping(caller, name, body)?)
+}
+
+/// Writes many documents.
+pub(crate) fn bulk(
+    engine: &Engine,
+    caller: &Caller,
+    default_index: Option<&str>,
+    body: &[u8],
+) -> Result<BulkAnswer, ApiError> {
+    Ok(engine.bulk(caller, default_index, body)?)
+}
+
+/// What is to happen to one document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteKind {
+    Index,
+    Create,
+    Update,
+    Delete,
+}
+
+/// One write.
+pub(crate) struct Write<'a> {
+    pub(crate) kind: WriteKind,
+    pub(crate) index: &'a str,
+    /// `None`: one is generated.
+    pub(crate) id: Option<&'a str>,
+    pub(crate) body: &'a [u8],
+    pub(crate) if_seq_no: Option<u64>,
+    pub(crate) if_primary_term: Option<u64>,
+}
+
+/// Writes one document. A document that is refused is an error.
+pub(crate) fn write(
+    engine: &Engine,
+    caller: &Caller,
+    write: &Write<'_>,
+) -> Result<BulkItem, ApiError> {
+    let Write { index, id, body, .. } = *write;
+    let written = match (write.kind, id) {
+        (WriteKind::Index, id) => engine.index_document(caller, index, id, body),
+        (WriteKind::Create, id) => engine.create_document(caller, index, id, body),
+        (WriteKind::Update, Some(id)) => engine.update_document(caller, index, id, body),
+        (WriteKind::Delete, Some(id)) => engine.delete_document(caller, index, id),
+        (WriteKind::Update | WriteKind::Delete, None) => {
+            return Err(ApiError::illegal_argument("an id is required"));
+        }
+    };
+    Ok(written?)
+}
+
+/// Which parts of a document are wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sources {
+    /// False: none at all.
+    pub(crate) wanted: bool,
+    /// Patterns; empty: all.
+    pub(crate) include: Vec<String>,
+    /// Patterns that are taken away again.
+    pub(crate) exclude: Vec<String>,
+}
+
+/// One document as Elasticsearch's `GET _doc` shows it, found or not.
+pub(crate) fn get(
+    engine: &Engine,
+    caller: &Caller,
+    index: &str,
+    id: &str,
+    sources: &Sources,
+) -> Result<Value, ApiError> {
+    let hit = engine.get_document(caller, index, id, &sources.include, &sources.exclude)?;
+    let mut hit = hit.into_inner();
+    if !sources.wanted
+        && let Some(members) = hit.as_object_mut()
+    {
+        members.shift_remove("_source");
+    }
+    Ok(hit)
+}
+
+/// A whole `_search` answer.
+pub(crate) fn search(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+    body: Option<Value>,
+    params: &[(String, String)],
+) -> Result<Value, ApiError> {
+    let body = body.unwrap_or_else(|| json!({}));
+    Ok(engine.search(caller, expression, &body, params)?.into_inner())
+}
+
+/// A whole `_count` answer.
+pub(crate) fn count(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+    body: Option<Value>,
+    params: &[(String, String)],
+) -> Result<Value, ApiError> {
+    let body = body.unwrap_or_else(|| json!({}));
+    Ok(engine.count(caller, expression, &body, params)?.into_inner())
+}
+
+/// A whole `_field_caps` answer.
+pub(crate) fn field_caps(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+    patterns: &[String],
+) -> Result<Value, ApiError> {
+    Ok(engine.field_caps(caller, expression, patterns)?)
+}
+
+/// The rows of a SQL question.
+pub(crate) struct SqlRows {
+    pub(crate) columns: Vec<SqlColumn>,
+    pub(crate) rows: Vec<Vec<Value>>,
+}
+
+/// A column of a SQL answer.
+pub(crate) struct SqlColumn {
+    pub(crate) name: String,
+    /// Elasticsearch's word for its type.
+    pub(crate) ty: String,
+}
+
+impl SqlColumn {
+    /// Whether its cells stand to the right.
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self.ty.as_str(), "long" | "integer" | "double" | "float" | "unsigned_long")
+    }
+}
+
+/// Asks in SQL.
+pub(crate) fn sql(
+    engine: &Engine,
+    caller: &Caller,
+    text: &str,
+    params: &[Value],
+) -> Result<SqlRows, ApiError> {
+    let answer = engine.sql(caller, text, params)?.into_inner();
+    let columns = answer.columns.into_iter();
+    let columns = columns.map(|column| SqlColumn { name: column.name, ty: column.ty }).collect();
+    Ok(SqlRows { columns, rows: answer.rows })
+}
+
+/// All declared metrics.
+pub(crate) fn metrics(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.metrics(caller)?)
+}
+
+/// One declared metric.
+pub(crate) fn metric(engine: &Engine, caller: &Caller, name: &str) -> Result<Value, ApiError> {
+    Ok(engine.metric(caller, name)?)
+}
+
+/// Declares metrics.
+pub(crate) fn apply_metrics(
+    engine: &Engine,
+    caller: &Caller,
+    yaml: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.apply_metrics(caller, yaml)?)
+}
+
+/// Asks for a metric.
+pub(crate) fn query_metric(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    body: &Value,
+) -> Result<Value, ApiError> {
+    Ok(engine.query_metric(caller, name, body)?.into_inner())
+}
+
+/// Which audit records are wanted.
+pub(crate) struct AuditQuestion {
+    pub(crate) from: Option<Timestamp>,
+    pub(crate) to: Option<Timestamp>,
+    pub(crate) who: Option<String>,
+    pub(crate) table: Option<String>,
+    pub(crate) action: Option<String>,
+    pub(crate) limit: usize,
+}
+
+/// The newest audit records that fit, for those who may read them.
+pub(crate) fn audit(
+    engine: &Engine,
+    caller: &Caller,
+    question: AuditQuestion,
+) -> Result<Vec<Value>, ApiError> {
+    Ok(engine.audit_show(caller, question)?)
+}

@@ -1,0 +1,129 @@
+//! Indexes: make, drop, show, map.
+
+use crate::backend;
+use crate::error::{Answer, ApiError};
+use crate::reply::Reply;
+use crate::request::Verb;
+use crate::route::Call;
+use engine::Caller;
+use serde_json::{Map, Value, json};
+
+/// `PUT /{index}`.
+pub(crate) fn create(call: &Call<'_>, caller: &Caller) -> Answer {
+    let name = call.request.part("new");
+    let body = call.request.json_if_any()?.unwrap_or_else(|| json!({}));
+    backend::create_table(&call.app.engine, caller, name, &body)?;
+    Ok(Reply::json(json!({ "acknowledged": true, "shards_acknowledged": true, "index": name })))
+}
+
+/// `DELETE /{index}`. A pattern drops nothing: names only, as in Elasticsearch.
+pub(crate) fn drop_index(call: &Call<'_>, caller: &Caller) -> Answer {
+    let names = call.request.part("index");
+    if names == "_all" || names.contains('*') {
+        let reason = "Wildcard expressions or all indices are not allowed";
+        return Err(ApiError::illegal_argument(reason));
+    }
+    let ignores_missing = call.request.flag("ignore_unavailable")?;
+    // All are looked up before the first is dropped.
+    let mut known = Vec::new();
+    for name in names.split(',').filter(|name| !name.is_empty()) {
+        match backend::tables(&call.app.engine, caller, name) {
+            Ok(_) => known.push(name),
+            Err(error) if ignores_missing && error.status().as_u16() == 404 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for name in known {
+        backend::drop_table(&call.app.engine, caller, name)?;
+    }
+    Ok(Reply::json(json!({ "acknowledged": true })))
+}
+
+/// `HEAD /{index}`.
+pub(crate) fn exists(call: &Call<'_>, caller: &Caller) -> Answer {
+    match backend::tables(&call.app.engine, caller, call.request.part("index")) {
+        Ok(_) => Ok(Reply::there(true)),
+        Err(error) if error.status().as_u16() == 404 => Ok(Reply::there(false)),
+        Err(error) => Err(error),
+    }
+}
+
+/// `GET /{index}`: mappings and settings.
+pub(crate) fn show(call: &Call<'_>, caller: &Caller) -> Answer {
+    each(call, caller, |table| {
+        json!({
+            "aliases": {},
+            "mappings": backend::mapping(table),
+            "settings": backend::settings(table),
+        })
+    })
+}
+
+/// `GET /{index}/_mapping`.
+pub(crate) fn mapping(call: &Call<'_>, caller: &Caller) -> Answer {
+    each(call, caller, |table| json!({ "mappings": backend::mapping(table) }))
+}
+
+/// `GET /{index}/_settings`.
+pub(crate) fn settings(call: &Call<'_>, caller: &Caller) -> Answer {
+    each(call, caller, |table| json!({ "settings": backend::settings(table) }))
+}
+
+/// One member for each table that the path names.
+fn each(call: &Call<'_>, caller: &Caller, show: impl Fn(&model::Table) -> Value) -> Answer {
+    let expression = call.request.part_if_any("index").unwrap_or("*");
+    let tables = backend::tables(&call.app.engine, caller, expression)?;
+    let shown: Map<String, Value> =
+        tables.iter().map(|table| (table.name.as_str().to_owned(), show(table))).collect();
+    Ok(Reply::json(Value::Object(shown)))
+}
+
+/// `PUT /{index}/_mapping`.
+pub(crate) fn put_mapping(call: &Call<'_>, caller: &Caller) -> Answer {
+    let body = call.request.json()?;
+    let expression = call.request.part("index");
+    for table in backend::tables(&call.app.engine, caller, expression)? {
+        backend::put_mapping(&call.app.engine, caller, table.name.as_str(), &body)?;
+    }
+    Ok(Reply::json(json!({ "acknowledged": true })))
+}
+
+/// `PUT /{index}/_settings`.
+pub(crate) fn no_settings(_call: &Call<'_>, _caller: &Caller) -> Answer {
+    Err(ApiError::not_supported("the settings of an index are given when it is created"))
+}
+
+/// `_refresh`, `_flush`, `_forcemerge`: nothing to wait for. A write that was answered is durable
+/// and searchable, and merging goes on by itself.
+pub(crate) fn refresh(call: &Call<'_>, caller: &Caller) -> Answer {
+    let expression = call.request.part_if_any("index").unwrap_or("*");
+    let shards = backend::tables(&call.app.engine, caller, expression)?.len();
+    let shards = json!({ "total": shards, "successful": shards, "failed": 0 });
+    Ok(Reply::json(json!({ "_shards": shards })))
+}
+
+/// `_alias` and `_aliases`: there are none.
+pub(crate) fn no_aliases(call: &Call<'_>, caller: &Caller) -> Answer {
+    if call.request.verb == Verb::Head {
+        return Ok(Reply::there(false));
+    }
+    let is_listing = call.request.verb == Verb::Get && call.request.part_if_any("name").is_none();
+    if is_listing {
+        return each(call, caller, |_| json!({ "aliases": {} }));
+    }
+    Err(ApiError::not_supported("aliases are not supported"))
+}
+
+/// `_template`, `_index_template`, `_component_template`: there are none.
+pub(crate) fn no_templates(call: &Call<'_>, _caller: &Caller) -> Answer {
+    match (call.request.verb, call.request.part_if_any("name")) {
+        (Verb::Head, _) => Ok(Reply::there(false)),
+        (Verb::Get, None) if call.request.path.contains("_index_template") => {
+            Ok(Reply::json(json!({ "index_templates": [] })))
+        }
+        (Verb::Get, None) => Ok(Reply::json(json!({}))),
+        _ => Err(ApiError::not_supported(
+            "templates are not supported; give mappings and settings when an index is created",
+        )),
+    }
+}

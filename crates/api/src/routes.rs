@@ -1,0 +1,304 @@
+//! All routes at a glance.
+
+use crate::elasticsearch::{bulk, cat, cluster, document, index, info, search, security, sql};
+use crate::native::{audit, keys, metrics, people, tables};
+use crate::request::Verb::{Delete, Get, Head, Post, Put};
+use crate::route::{Door, Reads, Route, Work};
+use crate::ui;
+use std::sync::LazyLock;
+
+/// Every route of the server. The UI's come last.
+pub(crate) fn all() -> &'static [Route] {
+    static ALL: LazyLock<Vec<Route>> =
+        LazyLock::new(|| [elasticsearch(), native(), ui::routes()].into_iter().flatten().collect());
+    &ALL
+}
+
+/// Parameters that belong together, so that the table below stays readable.
+mod params {
+    pub(super) const NONE: &[&str] = &[];
+    pub(super) const TIMEOUTS: &[&str] = &["timeout", "master_timeout", "wait_for_active_shards"];
+    pub(super) const INDICES: &[&str] = &[
+        "local",
+        "ignore_unavailable",
+        "allow_no_indices",
+        "expand_wildcards",
+        "flat_settings",
+        "include_defaults",
+        "master_timeout",
+        "timeout",
+        "features",
+        "write_index_only",
+        "force",
+        "wait_if_ongoing",
+        "max_num_segments",
+        "only_expunge_deletes",
+        "flush",
+        "wait_for_completion",
+    ];
+    pub(super) const WRITE: &[&str] = &[
+        "refresh",
+        "routing",
+        "timeout",
+        "version",
+        "version_type",
+        "if_seq_no",
+        "if_primary_term",
+        "op_type",
+        "pipeline",
+        "wait_for_active_shards",
+        "require_alias",
+        "require_data_stream",
+        "retry_on_conflict",
+        "lang",
+        "_source",
+        "_source_includes",
+        "_source_excludes",
+        "list_executed_pipelines",
+        "include_source_on_error",
+    ];
+    pub(super) const READ: &[&str] = &[
+        "preference",
+        "realtime",
+        "refresh",
+        "routing",
+        "stored_fields",
+        "_source",
+        "_source_includes",
+        "_source_excludes",
+        "version",
+        "version_type",
+    ];
+    pub(super) const SEARCH: &[&str] = &[
+        "q",
+        "df",
+        "default_operator",
+        "analyzer",
+        "analyze_wildcard",
+        "lenient",
+        "from",
+        "size",
+        "sort",
+        "_source",
+        "_source_includes",
+        "_source_excludes",
+        "stored_fields",
+        "docvalue_fields",
+        "track_total_hits",
+        "track_scores",
+        "terminate_after",
+        "timeout",
+        "min_score",
+        "version",
+        "seq_no_primary_term",
+        "explain",
+        "search_type",
+        "request_cache",
+        "routing",
+        "preference",
+        "typed_keys",
+        "rest_total_hits_as_int",
+        "batched_reduce_size",
+        "max_concurrent_shard_requests",
+        "max_concurrent_searches",
+        "pre_filter_shard_size",
+        "allow_partial_search_results",
+        "ccs_minimize_roundtrips",
+        "ignore_unavailable",
+        "ignore_throttled",
+        "allow_no_indices",
+        "expand_wildcards",
+    ];
+    pub(super) const FIELD_CAPS: &[&str] = &[
+        "fields",
+        "include_unmapped",
+        "filters",
+        "types",
+        "include_empty_fields",
+        "ignore_unavailable",
+        "allow_no_indices",
+        "expand_wildcards",
+    ];
+    pub(super) const CAT: &[&str] = &[
+        "v",
+        "h",
+        "s",
+        "help",
+        "bytes",
+        "time",
+        "health",
+        "pri",
+        "local",
+        "ts",
+        "master_timeout",
+        "expand_wildcards",
+        "include_unloaded_segments",
+    ];
+    pub(super) const HEALTH: &[&str] = &[
+        "level",
+        "local",
+        "timeout",
+        "master_timeout",
+        "wait_for_status",
+        "wait_for_nodes",
+        "wait_for_active_shards",
+        "wait_for_events",
+        "wait_for_no_initializing_shards",
+        "wait_for_no_relocating_shards",
+        "expand_wildcards",
+        "include_defaults",
+        "flat_settings",
+        "categories",
+        "accept_enterprise",
+    ];
+    pub(super) const KEYS: &[&str] = &[
+        "id",
+        "name",
+        "username",
+        "realm_name",
+        "owner",
+        "active_only",
+        "refresh",
+        "with_limited_by",
+        "with_profile_uid",
+    ];
+    pub(super) const SQL: &[&str] = &["delimiter"];
+    pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "action", "limit"];
+}
+
+#[rustfmt::skip] // A table is read by its columns.
+fn elasticsearch() -> Vec<Route> {
+    use Reads::{Json, Lines, Nothing};
+    use Work::{Question, Quick, Write};
+    use params::{CAT, FIELD_CAPS, HEALTH, INDICES, KEYS, NONE, READ, SEARCH, SQL, TIMEOUTS, WRITE};
+    let known = Door::Known;
+    let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
+    vec![
+        route(&[Get, Head],         "/",                              Nothing, Quick,    NONE,       known(info::root)),
+        route(&[Get],               "/_license",                      Nothing, Quick,    HEALTH,     known(info::license)),
+        route(&[Get],               "/_xpack",                        Nothing, Quick,    HEALTH,     known(info::xpack)),
+
+        route(&[Post, Put],         "/_bulk",                         Lines,   Write,    WRITE,      known(bulk::bulk)),
+        route(&[Post, Put],         "/{index}/_bulk",                 Lines,   Write,    WRITE,      known(bulk::bulk)),
+        route(&[Post],              "/{index}/_doc",                  Json,    Write,    WRITE,      known(document::index)),
+        route(&[Post, Put],         "/{index}/_doc/{id}",             Json,    Write,    WRITE,      known(document::index)),
+        route(&[Post, Put],         "/{index}/_create/{id}",          Json,    Write,    WRITE,      known(document::create)),
+        route(&[Post],              "/{index}/_update/{id}",          Json,    Write,    WRITE,      known(document::update)),
+        route(&[Delete],            "/{index}/_doc/{id}",             Nothing, Write,    WRITE,      known(document::delete)),
+        route(&[Get, Head],         "/{index}/_doc/{id}",             Nothing, Question, READ,       known(document::get)),
+        route(&[Get, Head],         "/{index}/_source/{id}",          Nothing, Question, READ,       known(document::source)),
+        route(&[Get, Post],         "/_mget",                         Json,    Question, READ,       known(document::mget)),
+        route(&[Get, Post],         "/{index}/_mget",                 Json,    Question, READ,       known(document::mget)),
+
+        route(&[Get, Post],         "/_search",                       Json,    Question, SEARCH,     known(search::search)),
+        route(&[Get, Post],         "/{index}/_search",               Json,    Question, SEARCH,     known(search::search)),
+        route(&[Get, Post],         "/_msearch",                      Lines,   Question, SEARCH,     known(search::msearch)),
+        route(&[Get, Post],         "/{index}/_msearch",              Lines,   Question, SEARCH,     known(search::msearch)),
+        route(&[Get, Post],         "/_count",                        Json,    Question, SEARCH,     known(search::count)),
+        route(&[Get, Post],         "/{index}/_count",                Json,    Question, SEARCH,     known(search::count)),
+        route(&[Get, Post],         "/_field_caps",                   Json,    Quick,    FIELD_CAPS, known(search::field_caps)),
+        route(&[Get, Post],         "/{index}/_field_caps",           Json,    Quick,    FIELD_CAPS, known(search::field_caps)),
+        route(&[Get, Post],         "/_sql",                          Json,    Question, SQL,        known(sql::sql)),
+        route(&[Post],              "/_sql/close",                    Json,    Quick,    NONE,       known(sql::close)),
+
+        route(&[Put],               "/{new}",                         Json,    Write,    TIMEOUTS,   known(index::create)),
+        route(&[Delete],            "/{index}",                       Nothing, Write,    INDICES,    known(index::drop_index)),
+        route(&[Get],               "/{index}",                       Nothing, Quick,    INDICES,    known(index::show)),
+        route(&[Head],              "/{index}",                       Nothing, Quick,    INDICES,    known(index::exists)),
+        route(&[Get],               "/_mapping",                      Nothing, Quick,    INDICES,    known(index::mapping)),
+        route(&[Get],               "/{index}/_mapping",              Nothing, Quick,    INDICES,    known(index::mapping)),
+        route(&[Post, Put],         "/{index}/_mapping",              Json,    Write,    INDICES,    known(index::put_mapping)),
+        route(&[Get],               "/_settings",                     Nothing, Quick,    INDICES,    known(index::settings)),
+        route(&[Get],               "/{index}/_settings",             Nothing, Quick,    INDICES,    known(index::settings)),
+        route(&[Put],               "/{index}/_settings",             Json,    Quick,    INDICES,    known(index::no_settings)),
+        route(&[Get, Post],         "/_refresh",                      Nothing, Quick,    INDICES,    known(index::refresh)),
+        route(&[Get, Post],         "/{index}/_refresh",              Nothing, Quick,    INDICES,    known(index::refresh)),
+        route(&[Get, Post],         "/_flush",                        Nothing, Quick,    INDICES,    known(index::refresh)),
+        route(&[Get, Post],         "/{index}/_flush",                Nothing, Quick,    INDICES,    known(index::refresh)),
+        route(&[Post],              "/_forcemerge",                   Nothing, Quick,    INDICES,    known(index::refresh)),
+        route(&[Post],              "/{index}/_forcemerge",           Nothing, Quick,    INDICES,    known(index::refresh)),
+
+        route(&[Get, Head],         "/_alias",                        Nothing, Quick,    INDICES,    known(index::no_aliases)),
+        route(&[Get, Head, Put, Post, Delete], "/_alias/{name}",      Json,    Quick,    INDICES,    known(index::no_aliases)),
+        route(&[Get],               "/{index}/_alias",                Nothing, Quick,    INDICES,    known(index::no_aliases)),
+        route(&[Get, Head, Put, Post, Delete], "/{index}/_alias/{name}", Json, Quick,    INDICES,    known(index::no_aliases)),
+        route(&[Post],              "/_aliases",                      Json,    Quick,    INDICES,    known(index::no_aliases)),
+        route(&[Get],               "/_template",                     Nothing, Quick,    INDICES,    known(index::no_templates)),
+        route(&[Get, Head, Put, Post, Delete], "/_template/{name}",   Json,    Quick,    INDICES,    known(index::no_templates)),
+        route(&[Get],               "/_index_template",               Nothing, Quick,    INDICES,    known(index::no_templates)),
+        route(&[Get, Head, Put, Post, Delete], "/_index_template/{name}", Json, Quick,   INDICES,    known(index::no_templates)),
+        route(&[Get, Head, Put, Post, Delete], "/_component_template/{name}", Json, Quick, INDICES,  known(index::no_templates)),
+
+        route(&[Get],               "/_cat",                          Nothing, Quick,    CAT,        known(cat::help)),
+        route(&[Get],               "/_cat/indices",                  Nothing, Quick,    CAT,        known(cat::indices)),
+        route(&[Get],               "/_cat/indices/{index}",          Nothing, Quick,    CAT,        known(cat::indices)),
+        route(&[Get],               "/_cat/count",                    Nothing, Question, CAT,        known(cat::count)),
+        route(&[Get],               "/_cat/count/{index}",            Nothing, Question, CAT,        known(cat::count)),
+        route(&[Get],               "/_cat/health",                   Nothing, Quick,    CAT,        known(cat::health)),
+        route(&[Get],               "/_cluster/health",               Nothing, Quick,    HEALTH,     known(cluster::health)),
+        route(&[Get],               "/_cluster/health/{index}",       Nothing, Quick,    HEALTH,     known(cluster::health)),
+        route(&[Get],               "/_cluster/settings",             Nothing, Quick,    HEALTH,     known(cluster::settings)),
+        route(&[Get],               "/_nodes",                        Nothing, Quick,    HEALTH,     known(cluster::nodes)),
+        route(&[Get],               "/_nodes/http",                   Nothing, Quick,    HEALTH,     known(cluster::nodes)),
+        route(&[Get],               "/_nodes/_all/http",              Nothing, Quick,    HEALTH,     known(cluster::nodes)),
+
+        route(&[Get],               "/_security/_authenticate",       Nothing, Quick,    NONE,       known(security::authenticate)),
+        route(&[Post, Put],         "/_security/api_key",             Json,    Write,    KEYS,       known(security::create_key)),
+        route(&[Get],               "/_security/api_key",             Nothing, Quick,    KEYS,       known(security::show_keys)),
+        route(&[Delete],            "/_security/api_key",             Json,    Write,    KEYS,       known(security::revoke_keys)),
+    ]
+}
+
+#[rustfmt::skip] // A table is read by its columns.
+fn native() -> Vec<Route> {
+    use Reads::{Json, Nothing, Yaml};
+    use Work::{Question, Quick, Write};
+    use params::{AUDIT, NONE};
+    let known = Door::Known;
+    let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
+    vec![
+        route(&[Get],               "/_clerestory/metrics",           Nothing, Quick,    NONE,       known(metrics::list)),
+        route(&[Put, Post],         "/_clerestory/metrics",           Yaml,    Write,    NONE,       known(metrics::apply)),
+        route(&[Get],               "/_clerestory/metrics/{name}",    Nothing, Quick,    NONE,       known(metrics::show)),
+        route(&[Post],              "/_clerestory/metrics/{name}",    Json,    Question, NONE,       known(metrics::query)),
+        route(&[Post],              "/_metrics/{name}",               Json,    Question, NONE,       known(metrics::query)),
+        route(&[Get],               "/_clerestory/tables",            Nothing, Quick,    NONE,       known(tables::list)),
+        route(&[Get],               "/_clerestory/tables/{index}",    Nothing, Quick,    NONE,       known(tables::show)),
+        route(&[Get],               "/_clerestory/audit",             Nothing, Question, AUDIT,      known(audit::show)),
+        route(&[Get],               "/_clerestory/people",            Nothing, Quick,    NONE,       known(people::list)),
+        route(&[Post],              "/_clerestory/people",            Json,    Write,    NONE,       known(people::create)),
+        route(&[Post],              "/_clerestory/people/{name}/_password", Json, Write, NONE,       known(people::set_password)),
+        route(&[Post],              "/_clerestory/people/{name}/_disable", Nothing, Write, NONE,     known(people::disable)),
+        route(&[Get],               "/_clerestory/keys",              Nothing, Quick,    NONE,       known(keys::list)),
+        route(&[Post],              "/_clerestory/keys",              Json,    Write,    NONE,       known(keys::create)),
+        route(&[Delete],            "/_clerestory/keys/{id}",         Nothing, Write,    NONE,       known(keys::revoke)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Promise 1: whoever adds a door without a lock has to say so here.
+    #[test]
+    fn only_the_login_is_open_to_anyone() {
+        let open: Vec<&str> = all()
+            .iter()
+            .filter(|route| matches!(route.door, Door::Anyone(_)))
+            .map(|route| route.path)
+            .collect();
+        let expected =
+            ["/_ui/login", "/_ui/login", "/_ui/enrol", "/_ui/enrol", "/_ui/assets/{file}"];
+        assert_eq!(open, expected);
+    }
+
+    #[test]
+    fn no_two_routes_answer_the_same() {
+        let mut seen = std::collections::HashSet::new();
+        for route in all() {
+            for verb in route.verbs {
+                assert!(seen.insert((verb.as_str(), route.path)), "{verb:?} {}", route.path);
+            }
+        }
+    }
+}

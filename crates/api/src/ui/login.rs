@@ -1,0 +1,86 @@
+//! Logging in and out.
+
+use crate::backend;
+use crate::caller;
+use crate::error::{Answer, ApiError};
+use crate::reply::Reply;
+use crate::request::read_params;
+use crate::route::Call;
+use engine::Caller;
+use hyper::StatusCode;
+use hyper::header::SET_COOKIE;
+use maud::{DOCTYPE, Markup, html};
+
+/// `GET /_ui/login`. Tells nothing of the house: no version, no table.
+pub(crate) fn page(_call: &Call<'_>) -> Answer {
+    Ok(Reply::page(frame("Log in", form(false))))
+}
+
+/// `POST /_ui/login`: gives the browser its session, or the page again.
+pub(crate) fn log_in(call: &Call<'_>) -> Answer {
+    let fields = read_params(call.request.text()?)?;
+    let field = |name: &str| {
+        fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+    };
+    let (name, password) = (field("name"), field("password"));
+    let peer = call.request.peer;
+    let token = match backend::log_in(&call.app.engine, name, password, peer.address) {
+        Ok(token) => token,
+        Err(error) if error.status() == StatusCode::UNAUTHORIZED => {
+            let page = Reply::page(frame("Log in", form(true)));
+            return Ok(page.with_status(StatusCode::UNAUTHORIZED));
+        }
+        Err(error) => return Err(error),
+    };
+    let cookie = caller::session_cookie(&token, peer)
+        .ok_or_else(|| ApiError::internal("a session token is no cookie value"))?;
+    Ok(Reply::see_other("/_ui").with_value(SET_COOKIE, cookie))
+}
+
+/// `POST /_ui/logout`.
+pub(crate) fn log_out(call: &Call<'_>, _caller: &Caller) -> Answer {
+    if let Some(token) = caller::session(&call.request.headers) {
+        backend::log_out(&call.app.engine, &token)?;
+    }
+    Ok(Reply::see_other("/_ui/login").with_value(SET_COOKIE, caller::no_session_cookie()))
+}
+
+fn form(was_wrong: bool) -> Markup {
+    html! {
+        @if was_wrong {
+            p.wrong role="alert" { "Name or password is wrong, or there were too many tries." }
+        }
+        form method="post" action="/_ui/login" {
+            label for="name" { "Name" }
+            input id="name" name="name" autocomplete="username" autocapitalize="none"
+                spellcheck="false" required autofocus;
+            label for="password" { "Password" }
+            input id="password" name="password" type="password"
+                autocomplete="current-password" required;
+            button type="submit" { "Log in" }
+        }
+        p { a href="/_ui/enrol" { "I have an enrolment code" } }
+    }
+}
+
+/// A page for people without identity.
+pub(super) fn frame(title: &str, content: Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                link rel="stylesheet" href="/_ui/assets/login.css";
+            }
+            body {
+                main {
+                    h1 { (title) }
+                    (content)
+                }
+            }
+        }
+    };
+    page.into_string()
+}

@@ -5,7 +5,6 @@ use crate::key_place;
 use crate::settings::TlsSettings;
 use api::{Certificate, Limits, Server};
 use engine::{Engine, Role, Unlock};
-use model::SystemClock;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,9 +27,10 @@ impl Node {
     /// Makes the folder with a fresh key ring, and opens it.
     pub(crate) fn create(dir: &Path, unlock: Unlock) -> Result<Node> {
         make_private_folder(dir)?;
-        Engine::init(dir, &unlock)?;
         key_place::note(dir, &unlock)?;
-        Node::open(dir, unlock)
+        let settings = engine::Settings::new(dir, unlock);
+        Engine::init(&settings)?;
+        Node::open_with(&settings)
     }
 
     /// Opens a folder that [`Node::create`] made.
@@ -85,16 +85,9 @@ impl Node {
         Ok(ListeningNode { node: self, server })
     }
 
-    /// Writes what is only in memory and closes the folder.
-    pub(crate) fn close(self) -> Result<()> {
-        match Arc::try_unwrap(self.engine) {
-            Ok(engine) => Ok(engine.close()?),
-            // A request outlived the server; the log has what it wrote.
-            Err(engine) => {
-                drop(engine);
-                Ok(())
-            }
-        }
+    /// Closes the folder in good order.
+    pub(crate) fn close(self) {
+        self.engine.close();
     }
 }
 
@@ -120,15 +113,15 @@ impl ListeningNode {
     }
 
     /// Serves until the process is asked to end.
-    pub(crate) fn run_until_signal(self) -> Result<()> {
+    pub(crate) fn run_until_signal(self) {
         self.server.run_until_signal();
-        self.node.close()
+        self.node.close();
     }
 
-    /// Stops at once.
-    pub(crate) fn stop(self) -> Result<()> {
+    /// Stops.
+    pub(crate) fn stop(self) {
         self.server.stop();
-        self.node.close()
+        self.node.close();
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn run(typed: &Init) -> Result<()> {
             );
         }
     }
-    node.close()?;
+    node.close();
     eprintln!("hint: clerestory serve --dir {}", dir.display());
     Ok(())
 }

@@ -20,7 +20,11 @@ pub(super) fn run(typed: Serve) -> Result<()> {
         println!("certificate SHA-256 {fingerprint}");
     }
     if let Some(code) = node.enrolment_code()? {
-        println!("\nNobody can log in yet. Open {}/ and enrol with this code: {code}", node.url());
+        println!(
+            "\nNobody can log in yet. Open {}/_ui/enrol and use this code: {code}",
+            node.url()
+        );
     }
-    node.run_until_signal()
+    node.run_until_signal();
+    Ok(())
 }

@@ -53,7 +53,12 @@ pub(super) fn run(typed: &Demo) -> Result<()> {
         fill(&node, &typed.dir, logins, settings)?
     };
     welcome::print(&logins, &typed.dir, typed.seed, is_complete);
-    if typed.exit_after_load { node.stop() } else { node.run_until_signal() }
+    if typed.exit_after_load {
+        node.stop();
+    } else {
+        node.run_until_signal();
+    }
+    Ok(())
 }
 
 /// Opens the demo's folder, making it if it is not there or empty.

@@ -1,0 +1,227 @@
+//! Nothing in the clear: not in the data folder, not in a log line, not in an answer to an analyst.
+//!
+//! The values that are searched for are made up here and in the demo. With
+//! `CLERESTORY_SAMPLE_LOGS=FOLDER` the same is asked of real logs, if the folder has them.
+
+use conformance::{Caller, DemoNode, DemoSize, Needles, Node};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_clerestory");
+
+#[test]
+fn the_people_of_the_demo_are_nowhere() {
+    let size = DemoSize { devices: 200, days: 3, events: 6_000 };
+    let node = DemoNode::start(BINARY, size);
+    let fleet = size.fleet();
+    let mut needles = Needles::new();
+    for user in fleet.users() {
+        for value in [&user.email, &user.phone, &user.ssid, &user.ip, &user.id, &user.name] {
+            needles.add(value);
+        }
+        if let Some(token) = &user.voice_token {
+            needles.add(token);
+        }
+    }
+    for device in fleet.devices() {
+        needles.add(&device.mac);
+        needles.add(&device.id);
+        needles.add(&device.nickname);
+    }
+    let analyst = node.caller("analyst");
+    let user = fleet.users().iter().find(|user| user.voice_token.is_some()).unwrap();
+    for (field, value) in [("email", &user.email), ("ssid", &user.ssid), ("user_id", &user.id)] {
+        let body = json!({ "query": { "term": { field: value } } });
+        let answer = analyst.post("/users/_search", &body).expect(200);
+        assert!(hits(&answer) >= 1, "the real {field} finds its row");
+    }
+    read_everything(&analyst, &["users", "devices", "events", "measurements"]);
+    needles.assert_not_in("the answers to the analyst", &analyst.heard());
+    needles.assert_not_below(&node.program.data());
+    needles.assert_not_in("the log", &fs::read(node.program.log()).unwrap());
+}
+
+/// Lines as sshd, sudo and a web server write them, with made-up people.
+fn made_up_lines() -> (String, Vec<&'static str>) {
+    let lines = [
+        "Failed password for invalid user quillmoor from 100.64.7.31 port 51022 ssh2",
+        "Invalid user ferngarth from 100.64.7.32",
+        "input_userauth_request: invalid user ferngarth [preauth]",
+        "Accepted publickey for brindlewick from 100.64.9.250 port 40112 ssh2: RSA 00:11:22:33",
+        "pam_unix(sshd:session): session opened for user brindlewick by (uid=0)",
+        "Connection closed by 100.64.7.31 [preauth]",
+        "Received disconnect from 100.64.9.251: 11: Bye Bye [preauth]",
+        "reverse mapping checking getaddrinfo for host [100.64.9.252] failed",
+        "brindlewick : TTY=pts/0 ; PWD=/home/brindlewick ; USER=root ; COMMAND=/bin/ls",
+        "100.64.9.253 - - [17/May/2015:10:05:03 +0000] \"GET /a?mail=ada.quillmoor@example.org HTTP/1.1\" 200 5",
+        "login of ada.quillmoor@example.org with password=hunter2hunter2 refused",
+        "Authorization: Bearer abcdefghijklmnopqrstuvwxyz0123456789",
+        "call from 02:0a:0b:0c:0d:0e, key AKIAIOSFODNN7EXAMPLE rejected",
+    ];
+    let needles = vec![
+        "quillmoor",
+        "ferngarth",
+        "brindlewick",
+        "100.64.7.31",
+        "100.64.7.32",
+        "100.64.9.250",
+        "100.64.9.251",
+        "100.64.9.252",
+        "100.64.9.253",
+        "ada.quillmoor@example.org",
+        "hunter2hunter2",
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        "02:0a:0b:0c:0d:0e",
+        "AKIAIOSFODNN7EXAMPLE",
+    ];
+    let text = lines
+        .iter()
+        .map(|line| {
+            let document = json!({
+                "@timestamp": "2026-11-01T00:00:00Z", "host": "gate-1", "program": "sshd", "message": line,
+            });
+            format!("{document}\n")
+        })
+        .collect();
+    (text, needles)
+}
+
+#[test]
+fn people_in_log_lines_are_nowhere_and_still_found() {
+    let node = Node::start(BINARY);
+    let (lines, values) = made_up_lines();
+    let file = node.program.path("made-up.ndjson");
+    fs::write(&file, lines).unwrap();
+    let engineer = node.caller("engineer");
+    node.program.run_as(&engineer, &["load", "--to", "logs", "made-up.ndjson"]);
+    fs::remove_file(&file).unwrap();
+    let mut needles = Needles::new();
+    for value in values {
+        needles.add(value);
+    }
+    let analyst = node.caller("analyst");
+    for (words, expected) in [("100.64.7.31", 2), ("ada.quillmoor@example.org", 2)] {
+        let body = json!({ "query": { "match_phrase": { "message": words } } });
+        let answer = analyst.post("/logs/_search", &body).expect(200);
+        assert_eq!(hits(&answer), expected, "the real value finds its lines");
+    }
+    read_everything(&analyst, &["logs"]);
+    needles.assert_not_in("the answers to the analyst", &analyst.heard());
+    needles.assert_not_below(&node.program.data());
+    needles.assert_not_in("the log", &fs::read(node.program.log()).unwrap());
+}
+
+#[test]
+fn real_logs_hold_nobody() {
+    let Some(folder) = std::env::var_os("CLERESTORY_SAMPLE_LOGS").map(PathBuf::from) else {
+        println!("SKIPPED real_logs_hold_nobody: CLERESTORY_SAMPLE_LOGS names no folder");
+        return;
+    };
+    let node = Node::start(BINARY);
+    let engineer = node.caller("engineer");
+    for name in ["apache_access", "auth_log"] {
+        let file = folder.join(format!("{name}.ndjson"));
+        node.program.run_as(&engineer, &["load", "--to", name, file.to_str().unwrap()]);
+    }
+    let access = documents(&folder.join("apache_access.ndjson"));
+    let auth = documents(&folder.join("auth_log.ndjson"));
+    let mut needles = Needles::new();
+    for address in addresses(access.iter().chain(&auth)) {
+        needles.add(&address);
+    }
+    for name in user_names(&auth) {
+        needles.add(&name);
+    }
+    let analyst = node.caller("analyst");
+    let address = access[0]["client_ip"].as_str().unwrap();
+    let expected = access.iter().filter(|document| document["client_ip"] == address).count();
+    let body = json!({ "track_total_hits": true, "query": { "term": { "client_ip": address } } });
+    assert_eq!(hits(&analyst.post("/apache_access/_search", &body).expect(200)), expected as u64);
+    let body =
+        json!({ "track_total_hits": true, "query": { "match_phrase": { "message": address } } });
+    assert_eq!(hits(&analyst.post("/apache_access/_search", &body).expect(200)), expected as u64);
+    read_everything(&analyst, &["apache_access", "auth_log"]);
+    needles.assert_not_in("the answers to the analyst", &analyst.heard());
+    needles.assert_not_below(&node.program.data());
+    needles.assert_not_in("the log", &fs::read(node.program.log()).unwrap());
+}
+
+fn documents(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Client addresses: the field, and every IPv4 address in a message.
+fn addresses<'a>(documents: impl Iterator<Item = &'a Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    for document in documents {
+        found.extend(document["client_ip"].as_str().map(str::to_owned));
+        let message = document["message"].as_str().unwrap_or("");
+        let is_part = |c: char| c.is_ascii_digit() || c == '.';
+        for word in message.split(|c| !is_part(c)) {
+            let parts: Vec<&str> = word.split('.').collect();
+            let is_address = parts.len() == 4
+                && parts.iter().all(|part| part.parse::<u8>().is_ok() && !part.is_empty());
+            // Not what a server listens on.
+            if is_address && word != "0.0.0.0" && word != "127.0.0.1" {
+                found.push(word.to_owned());
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Names that sshd and its sisters speak of, but for those that are also words of the log's own.
+fn user_names(documents: &[Value]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut other_words = std::collections::HashSet::new();
+    for document in documents {
+        let message = document["message"].as_str().unwrap_or("");
+        let words: Vec<&str> = message.split_whitespace().collect();
+        for (place, word) in words.iter().enumerate() {
+            let before = place.checked_sub(1).map(|before| words[before]);
+            let named = before == Some("user") || word.starts_with("user=");
+            let name = word.trim_start_matches("user=");
+            if named && name.len() >= 4 {
+                found.push(name.to_owned());
+            } else {
+                other_words
+                    .insert(word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
+            }
+        }
+        for field in ["program", "host"] {
+            other_words.extend(document[field].as_str().map(str::to_lowercase));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found.retain(|name| !other_words.contains(&name.to_lowercase()));
+    found
+}
+
+fn hits(answer: &Value) -> u64 {
+    answer["hits"]["total"]["value"].as_u64().unwrap()
+}
+
+/// Every way in which an analyst can look at rows.
+fn read_everything(analyst: &Caller, tables: &[&str]) {
+    for table in tables {
+        let body = json!({ "size": 10_000, "query": { "match_all": {} }, "fields": ["*"] });
+        analyst.post(&format!("/{table}/_search"), &body).expect(200);
+        analyst.post("/_sql", &json!({ "query": format!("SELECT * FROM {table}") })).expect(200);
+        analyst.get(&format!("/{table}")).expect(200);
+        let caps = analyst.get(&format!("/{table}/_field_caps?fields=*")).expect(200);
+        for (field, types) in caps["fields"].as_object().unwrap() {
+            let is_grouped =
+                types.as_object().unwrap().values().any(|ty| ty["aggregatable"] == true);
+            if is_grouped && !field.starts_with('_') {
+                let aggs = json!({ "v": { "terms": { "field": field, "size": 10_000 } } });
+                // A field that may only be counted is refused: that tells nothing either.
+                analyst.post(&format!("/{table}/_search"), &json!({ "size": 0, "aggs": aggs }));
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Looks at the running program from outside: over HTTP, as any client does, and at its files.
+//!
+//! * [`Program`] starts the binary in a fresh folder, in a process of its own that can be killed at
+//!   any moment; [`Node`] is an empty house with people in it, [`DemoNode`] the loaded demo.
+//! * [`Caller`] speaks to it as somebody.
+//! * [`question`] says one question in three languages, and the right answer.
+//! * [`Needles`] finds values in the clear, wherever they are.
+//!
+//! The tests stand in `crates/cli/tests`, where cargo tells them the path of the binary.
+//!
+//! What never happens here: a call into our own code beyond `demo`. Failures panic with what was
+//! expected; this crate is for tests only.
+
+mod caller;
+mod needles;
+mod program;
+pub mod question;
+
+pub use caller::{Answer, Caller};
+pub use needles::Needles;
+pub use program::{DemoNode, DemoSize, Node, Program};

@@ -1,0 +1,472 @@
+//! Grouped aggregates as loops over ordinals.
+//!
+//! Each view (or, if it is large, each part of it) is folded on its own: rows become group
+//! numbers ([`group`]), values are added to dense accumulators under these numbers ([`measure`]),
+//! and only then ordinals become values ([`partial`]), which are merged across views ([`merge`]).
+
+mod block;
+mod dates;
+mod group;
+mod measure;
+mod merge;
+mod partial;
+mod quantile;
+
+use super::exec::measure_type;
+use super::field::{self, Kind};
+use super::work::in_parallel;
+use super::{Job, Place};
+use crate::{Group, GroupBy, Measure, MeasureOf, QueryError};
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use block::{Mask, Slots};
+use dates::{Intervals, Rounding};
+use group::{Coder, Dimension, Interner, Keys, Numbering};
+use measure::{Accumulator, count_rows};
+use merge::Merger;
+use partial::{Part, Partial};
+use std::sync::Arc;
+use storage::{BLOCK, Block, Column, Filter, Selection};
+
+/// Groups are numbered without a map up to this many.
+const CELLS_MAX: u64 = 1 << 20;
+/// A view with more rows than this is folded in parts, so that two threads share it.
+const PART_ROWS: usize = 1 << 20;
+/// How many codes of numbers and dates are worth a table.
+const NEAR_MAX: usize = 1 << 20;
+/// Memory is charged and the clock read once in this many blocks.
+const CHECK_BLOCKS: usize = 16;
+
+/// What is folded, looked up once for all views.
+struct Plan<'a> {
+    filter: &'a Filter,
+    groups: &'a [Group],
+    group_kinds: Vec<Option<Kind>>,
+    measures: Vec<Planned<'a>>,
+    /// Distinct filters of measures.
+    masks: Vec<&'a Filter>,
+    /// Filters that count the values of fields without a column.
+    exists: Vec<Filter>,
+}
+
+struct Planned<'a> {
+    measure: &'a Measure,
+    kind: Option<Kind>,
+    /// Place in `masks`.
+    mask: Option<usize>,
+    /// Place in `exists`: the measure counts rows that have the field.
+    exists: Option<usize>,
+}
+
+/// A view with its rows and masks.
+struct Ready<'a> {
+    place: &'a Place,
+    selection: Arc<Selection>,
+    masks: Vec<Arc<Mask>>,
+    /// For each group key by filters its masks.
+    filters: Vec<Vec<Arc<Mask>>>,
+}
+
+/// A view, or a part of its rows.
+struct Piece<'a> {
+    view: &'a Ready<'a>,
+    from: usize,
+    to: usize,
+}
+
+/// Folds the rows that match: group columns, then measures.
+pub(super) fn fold(
+    job: &Job<'_>,
+    filter: &Filter,
+    groups: &[Group],
+    measures: &[MeasureOf],
+) -> Result<Vec<ArrayRef>, QueryError> {
+    let plan = Plan::new(job, filter, groups, measures)?;
+    let asked: Vec<Measure> = measures.iter().map(|of| of.measure.clone()).collect();
+    let mut merger = Merger::new(groups.len(), &asked, job.limits.groups);
+    if groups.is_empty() && asked.iter().all(|measure| *measure == Measure::Rows) {
+        merger.add(plan.only_counts(job, measures)?)?;
+        return finish(job, merger, &plan, measures);
+    }
+    let (quick, slow) = plan.from_postings(job)?;
+    let ready = in_parallel(job.limits.threads, &slow, |place| plan.prepare(job, place))?;
+    let pieces: Vec<Piece<'_>> = ready.iter().flat_map(Ready::pieces).collect();
+    let alone = quick.is_empty() && pieces.len() == 1;
+    let partials = in_parallel(job.limits.threads, &pieces, |piece| plan.fold(job, piece, alone))?;
+    for partial in quick.into_iter().chain(partials) {
+        job.limits.check()?;
+        merger.add(partial)?;
+    }
+    finish(job, merger, &plan, measures)
+}
+
+fn finish(
+    job: &Job<'_>,
+    merger: Merger,
+    plan: &Plan<'_>,
+    measures: &[MeasureOf],
+) -> Result<Vec<ArrayRef>, QueryError> {
+    let group_types: Vec<DataType> =
+        plan.groups.iter().zip(&plan.group_kinds).map(|(g, kind)| group_type(g, *kind)).collect();
+    let measure_types = measures
+        .iter()
+        .map(|of| measure_type(job.tables, &of.measure))
+        .collect::<Result<Vec<_>, _>>()?;
+    merger.finish(&group_types, &measure_types)
+}
+
+fn group_type(group: &Group, kind: Option<Kind>) -> DataType {
+    match group.by {
+        GroupBy::Terms(_) => kind.map_or(DataType::Utf8, Kind::arrow),
+        GroupBy::Date { .. } => DataType::Int64,
+        GroupBy::Number { .. } => DataType::Float64,
+        GroupBy::Ranges { .. } | GroupBy::Filters(_) => DataType::UInt32,
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn new(
+        job: &Job<'_>,
+        filter: &'a Filter,
+        groups: &'a [Group],
+        measures: &'a [MeasureOf],
+    ) -> Result<Plan<'a>, QueryError> {
+        let group_kinds = groups
+            .iter()
+            .map(|group| match &group.by {
+                GroupBy::Terms(name)
+                | GroupBy::Date { field: name, .. }
+                | GroupBy::Number { field: name, .. }
+                | GroupBy::Ranges { field: name, .. } => field::column_kind(job.tables, name),
+                GroupBy::Filters(_) => Ok(None),
+            })
+            .collect::<Result<_, _>>()?;
+        let mut plan = Plan {
+            filter,
+            groups,
+            group_kinds,
+            measures: Vec::new(),
+            masks: Vec::new(),
+            exists: Vec::new(),
+        };
+        for MeasureOf { measure, filter } in measures {
+            let kind = match measured(measure) {
+                Some(name) => field::kind(job.tables, name)?,
+                None => None,
+            };
+            let mask = filter.as_ref().map(|filter| {
+                let known = plan.masks.iter().position(|known| *known == filter);
+                known.unwrap_or_else(|| {
+                    plan.masks.push(filter);
+                    plan.masks.len() - 1
+                })
+            });
+            let exists = match measure {
+                Measure::Values(name) if matches!(kind, Some(Kind::Text | Kind::Sealed)) => {
+                    let exists = Filter::Exists(name.clone());
+                    let exists = match filter {
+                        Some(filter) => exists.and(filter.clone()),
+                        None => exists,
+                    };
+                    plan.exists.push(exists);
+                    Some(plan.exists.len() - 1)
+                }
+                _ => None,
+            };
+            plan.measures.push(Planned { measure, kind, mask, exists });
+        }
+        Ok(plan)
+    }
+
+    /// One group and only counts of rows: postings know them.
+    fn only_counts(&self, job: &Job<'_>, measures: &[MeasureOf]) -> Result<Partial, QueryError> {
+        let filters: Vec<Filter> = measures
+            .iter()
+            .map(|of| match &of.filter {
+                Some(filter) => self.filter.clone().and(filter.clone()),
+                None => self.filter.clone(),
+            })
+            .collect();
+        let counts = in_parallel(job.limits.threads, job.places, |place| {
+            job.limits.check()?;
+            let counts = filters.iter().map(|filter| place.view.count(filter));
+            Ok(counts.collect::<Result<Vec<u64>, _>>()?)
+        })?;
+        let total = |at: usize| counts.iter().map(|counts| counts[at]).sum::<u64>();
+        let measures = (0..filters.len()).map(|at| Part::Counts(vec![total(at)])).collect();
+        Ok(Partial { keys: Vec::new(), codes: Vec::new(), rows: vec![1], measures })
+    }
+
+    /// Counts by one keyword over all rows need no column; gives also the views that do.
+    fn from_postings(&self, job: &Job<'_>) -> Result<(Vec<Partial>, Vec<Place>), QueryError> {
+        let rows_only = |planned: &Planned<'_>| {
+            *planned.measure == Measure::Rows && planned.mask.is_none()
+        };
+        let name = match (self.filter, self.groups) {
+            (Filter::All, [Group { by: GroupBy::Terms(name), keep_missing: false }])
+                if self.group_kinds[0] == Some(Kind::Keyword)
+                    && self.measures.iter().all(rows_only) =>
+            {
+                name
+            }
+            _ => return Ok((Vec::new(), job.places.to_vec())),
+        };
+        let counted = in_parallel(job.limits.threads, job.places, |place| {
+            job.limits.check()?;
+            let is_keyword = field::find(place.view.table(), name)
+                .is_some_and(|found| Kind::of(found) == Kind::Keyword);
+            match is_keyword {
+                true => Ok(place.view.term_counts(name)?),
+                false => Ok(None),
+            }
+        })?;
+        let (mut quick, mut slow) = (Vec::new(), Vec::new());
+        for (place, counts) in job.places.iter().zip(counted) {
+            let Some(counts) = counts else {
+                slow.push(place.clone());
+                continue;
+            };
+            let (terms, rows): (Vec<String>, Vec<u64>) =
+                counts.into_iter().filter(|(_, rows)| *rows > 0).unzip();
+            quick.push(Partial {
+                codes: (1..=terms.len() as u32).collect(),
+                keys: vec![Keys::Strings(terms)],
+                measures: self.measures.iter().map(|_| Part::Counts(rows.clone())).collect(),
+                rows,
+            });
+        }
+        Ok((quick, slow))
+    }
+
+    /// Selects the rows of a view and fills the masks.
+    fn prepare<'p>(&self, job: &Job<'_>, place: &'p Place) -> Result<Ready<'p>, QueryError> {
+        job.limits.check()?;
+        let view = &place.view;
+        let selection = view.select(self.filter)?;
+        let mask = |filter: &Filter| -> Result<Arc<Mask>, QueryError> {
+            if selection.is_empty() {
+                return Ok(Arc::new(Mask::new(&Selection::Rows(Vec::new()), 0)));
+            }
+            let mask = Mask::new(&*view.select(filter)?, view.rows());
+            job.memory.take(mask.bytes())?;
+            Ok(Arc::new(mask))
+        };
+        let masks = self.masks.iter().copied().chain(&self.exists).map(mask).collect::<Result<_, _>>()?;
+        let filters = self
+            .groups
+            .iter()
+            .map(|group| match &group.by {
+                GroupBy::Filters(filters) => filters.iter().map(mask).collect(),
+                _ => Ok(Vec::new()),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Ready { place, selection, masks, filters })
+    }
+
+    fn fold(&self, job: &Job<'_>, piece: &Piece<'_>, alone: bool) -> Result<Partial, QueryError> {
+        let mut slots = Slots::default();
+        let mut numbering = self.numbering(piece.view, &mut slots)?;
+        let cells = numbering.is_dense().then(|| numbering.cells());
+        let mut accumulators = self.accumulators(piece.view, &mut slots, cells)?;
+        let mut rows: Vec<u64> = Vec::new();
+        let masks = &piece.view.masks;
+        let mut keep = Vec::new();
+        let mut charged = 0;
+        for (number, block) in piece.blocks().enumerate() {
+            slots.next_block();
+            let groups = numbering.groups(block, &mut slots);
+            let cells = numbering.cells();
+            if cells + 1 > rows.len() {
+                // Doubling keeps growth linear where groups are found as rows come.
+                let room = if numbering.is_dense() { cells } else { cells.max(64) * 2 };
+                rows.resize(room + 1, 0);
+                accumulators.iter_mut().for_each(|accumulator| accumulator.grow(room));
+            }
+            count_rows(&mut rows, &groups, block.len());
+            let mut masked: Vec<Option<group::Groups>> = masks.iter().map(|_| None).collect();
+            for accumulator in &mut accumulators {
+                let groups = match accumulator.mask {
+                    Some(mask) if !masks[mask].is_all() => {
+                        &*masked[mask].get_or_insert_with(|| {
+                            masks[mask].fill(block, &mut keep);
+                            groups.only(&keep)
+                        })
+                    }
+                    _ => &groups,
+                };
+                accumulator.update(block, groups, &mut slots);
+            }
+            if number % CHECK_BLOCKS == 0 {
+                job.limits.check()?;
+                let held = rows.capacity() * 8
+                    + accumulators.iter().map(Accumulator::bytes).sum::<usize>();
+                if held > charged {
+                    job.memory.take(held - charged)?;
+                    charged = held;
+                }
+                if !numbering.is_dense() && cells > job.limits.groups.saturating_mul(4) {
+                    return Err(QueryError::TooManyGroups { limit: job.limits.groups });
+                }
+            }
+        }
+        if rows.is_empty() {
+            rows.resize(numbering.cells() + 1, 0);
+            accumulators.iter_mut().for_each(|accumulator| accumulator.grow(numbering.cells()));
+        }
+        let partial = partial::finish(&numbering, &slots, &rows, accumulators, alone);
+        job.memory.give_back(charged);
+        partial
+    }
+
+    fn accumulators(
+        &self,
+        view: &Ready<'_>,
+        slots: &mut Slots,
+        cells: Option<usize>,
+    ) -> Result<Vec<Accumulator>, QueryError> {
+        let mut accumulators = Vec::with_capacity(self.measures.len());
+        for planned in &self.measures {
+            let accumulator = match (planned.exists, measured(planned.measure), planned.kind) {
+                (Some(exists), _, _) => {
+                    let mask = Some(self.masks.len() + exists);
+                    Accumulator::new(&Measure::Rows, None, mask, slots, cells)
+                }
+                (None, Some(name), Some(kind)) => {
+                    let slot = slots.open(&view.place.view, name, kind)?;
+                    Accumulator::new(planned.measure, slot, planned.mask, slots, cells)
+                }
+                _ => Accumulator::new(planned.measure, None, planned.mask, slots, cells),
+            };
+            accumulators.push(accumulator);
+        }
+        Ok(accumulators)
+    }
+
+    fn numbering(&self, view: &Ready<'_>, slots: &mut Slots) -> Result<Numbering, QueryError> {
+        let mut dimensions = Vec::with_capacity(self.groups.len());
+        for ((group, kind), masks) in self.groups.iter().zip(&self.group_kinds).zip(&view.filters) {
+            let slot = match (&group.by, kind) {
+                (
+                    GroupBy::Terms(name)
+                    | GroupBy::Date { field: name, .. }
+                    | GroupBy::Number { field: name, .. }
+                    | GroupBy::Ranges { field: name, .. },
+                    Some(kind),
+                ) => slots.open(&view.place.view, name, *kind)?,
+                _ => None,
+            };
+            let coder = match (&group.by, slot) {
+                (GroupBy::Filters(_), _) => Coder::Filters { masks: masks.clone() },
+                (_, None) => Coder::Missing,
+                (GroupBy::Terms(_), Some(slot)) => terms_coder(slots, slot),
+                (GroupBy::Date { field, interval, time_zone, offset_ms }, Some(slot)) => {
+                    let rounding = Rounding {
+                        interval: *interval,
+                        time_zone: *time_zone,
+                        offset_ms: *offset_ms,
+                    };
+                    let sorted = view.place.view.sorted_by(field).is_some();
+                    dates_coder(slots, slot, rounding, sorted)
+                }
+                (GroupBy::Number { interval, offset, .. }, Some(slot)) => {
+                    steps_coder(slots, slot, *interval, *offset)
+                }
+                (GroupBy::Ranges { ranges, .. }, Some(slot)) => {
+                    Coder::Ranges { slot, ranges: ranges.clone() }
+                }
+            };
+            dimensions.push(Dimension::new(coder, group.keep_missing));
+        }
+        Ok(Numbering::new(dimensions, CELLS_MAX))
+    }
+}
+
+/// The field that a measure is about.
+fn measured(measure: &Measure) -> Option<&str> {
+    match measure {
+        Measure::Rows => None,
+        Measure::Values(name)
+        | Measure::Sum(name)
+        | Measure::Min(name)
+        | Measure::Max(name)
+        | Measure::Mean(name)
+        | Measure::SumOfSquares(name)
+        | Measure::Distinct(name)
+        | Measure::DistinctApprox(name)
+        | Measure::Quantiles(name, _) => Some(name),
+    }
+}
+
+fn terms_coder(slots: &Slots, slot: usize) -> Coder {
+    let opened = slots.get(slot);
+    if opened.has_doubles() {
+        return Coder::Doubles { slot, seen: Interner::new() };
+    }
+    match opened.column() {
+        Column::Keyword(column) => Coder::Ords { slot, cardinality: column.cardinality() },
+        Column::Bool(_) => Coder::NearLongs { slot, first: 0, count: 2 },
+        Column::Long(column) => match near(column.min(), column.max()) {
+            Some(count) => Coder::NearLongs { slot, first: column.min(), count },
+            None => Coder::Longs { slot, seen: Interner::new() },
+        },
+        Column::Double(_) => Coder::Doubles { slot, seen: Interner::new() },
+    }
+}
+
+fn dates_coder(slots: &Slots, slot: usize, rounding: Rounding, sorted: bool) -> Coder {
+    let far = Coder::FarDates { slot, rounding, seen: Interner::new() };
+    let Column::Long(column) = slots.get(slot).column() else { return far };
+    match Intervals::between(&rounding, column.min(), column.max(), NEAR_MAX) {
+        Some(intervals) => Coder::Dates { slot, intervals, sorted },
+        None => far,
+    }
+}
+
+fn steps_coder(slots: &Slots, slot: usize, interval: f64, offset: f64) -> Coder {
+    let step = |value: f64| ((value - offset) / interval).floor() as i64;
+    let ends = match slots.get(slot).column() {
+        Column::Long(column) => Some((step(column.min() as f64), step(column.max() as f64))),
+        Column::Double(column) => Some((step(column.min()), step(column.max()))),
+        Column::Bool(_) => Some((step(0.0), step(1.0))),
+        Column::Keyword(_) => None,
+    };
+    match ends.and_then(|(first, last)| Some((first, near(first, last)?))) {
+        Some((first, count)) => Coder::NearSteps { slot, interval, offset, first, count },
+        None => Coder::Steps { slot, interval, offset, seen: Interner::new() },
+    }
+}
+
+/// How many integers there are from `first` to `last`, if that is worth a table.
+fn near(first: i64, last: i64) -> Option<u32> {
+    let span = last.checked_sub(first).filter(|span| (0..NEAR_MAX as i64).contains(span))?;
+    u32::try_from(span + 1).ok()
+}
+
+impl Ready<'_> {
+    /// The view in parts of nearly equal size. Where they are cut depends on the rows alone, so
+    /// that sums of floats come out the same every time.
+    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let rows = self.selection.len();
+        let count = rows.div_ceil(PART_ROWS);
+        let size = rows.div_ceil(count.max(1)).next_multiple_of(BLOCK);
+        (0..rows).step_by(size.max(1)).map(move |from| Piece {
+            view: self,
+            from,
+            to: (from + size).min(rows),
+        })
+    }
+}
+
+impl Piece<'_> {
+    fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+        let (from, to) = (self.from, self.to);
+        (from..to).step_by(BLOCK).map(move |at| {
+            let len = BLOCK.min(to - at);
+            match &*self.view.selection {
+                Selection::All(_) => Block::Run { start: at as u32, len: len as u32 },
+                Selection::Run(run) => Block::Run { start: run.start + at as u32, len: len as u32 },
+                Selection::Rows(rows) => Block::Rows(&rows[at..at + len]),
+            }
+        })
+    }
+}

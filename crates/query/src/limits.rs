@@ -1,0 +1,101 @@
+//! What one question may cost.
+
+use crate::QueryError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bounds on one request. Made when the request starts, because it carries the moment at which
+/// the time is up; all questions of the request share it.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes that accumulators, heaps and rows in flight may take.
+    pub memory_bytes: usize,
+    /// When the time is up.
+    pub deadline: Instant,
+    /// Groups that one fold may make.
+    pub groups: usize,
+    /// Buckets that one answer may show (Elasticsearch's `search.max_buckets`).
+    pub buckets: usize,
+    /// Rows that one answer may have.
+    pub rows: usize,
+    /// Threads that work on one question.
+    pub threads: usize,
+    /// Stops the question from outside.
+    pub cancel: Cancel,
+}
+
+impl Limits {
+    /// The limits of an interactive request that starts now: 512 MiB, 30 seconds, a million
+    /// groups, 100,000 buckets, a million rows, two threads.
+    pub fn standard() -> Limits {
+        Limits {
+            memory_bytes: 512 << 20,
+            deadline: Instant::now() + Duration::from_secs(30),
+            groups: 1_000_000,
+            buckets: 100_000,
+            rows: 1_000_000,
+            threads: 2,
+            cancel: Cancel::default(),
+        }
+    }
+
+    /// The same limits with `time` from now.
+    pub fn within(mut self, time: Duration) -> Limits {
+        self.deadline = Instant::now() + time;
+        self
+    }
+
+    /// Fails when the time is up or somebody cancelled. Cheap enough to be called for every
+    /// block of rows.
+    ///
+    /// # Errors
+    /// [`QueryError::TimedOut`] or [`QueryError::Cancelled`].
+    pub fn check(&self) -> Result<(), QueryError> {
+        if self.cancel.is_cancelled() {
+            return Err(QueryError::Cancelled);
+        }
+        if Instant::now() > self.deadline {
+            return Err(QueryError::TimedOut);
+        }
+        Ok(())
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::standard()
+    }
+}
+
+/// A switch that stops a question: hand a clone to whoever may turn it.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Stops the question at its next block of rows.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody did.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_or_late_question_stops() {
+        let limits = Limits::standard();
+        assert!(limits.check().is_ok());
+        limits.clone().cancel.cancel();
+        assert!(matches!(limits.check(), Err(QueryError::Cancelled)));
+        let late = Limits::standard().within(Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(matches!(late.check(), Err(QueryError::TimedOut)));
+    }
+}

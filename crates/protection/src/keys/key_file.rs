@@ -1,7 +1,8 @@
+use super::durable::write_new;
 use super::{KEY_BYTES, KeyError, from_hex, hex};
 use aws_lc_rs::rand;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -52,21 +53,6 @@ fn create(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyError> {
         source,
     })?;
     Ok(key)
-}
-
-/// Writes a file that must not be there yet, readable by its owner only, and makes it durable.
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    File::open(folder)?.sync_all()
 }
 
 /// Compares the real places of both, so that no link and no `..` hides the key in the folder.

@@ -13,6 +13,7 @@
 //!
 //! All derivations are HKDF-SHA256. Everything is wiped from memory when it is dropped.
 
+mod durable;
 mod key_file;
 mod passphrase;
 mod ring_file;
@@ -21,6 +22,7 @@ mod sign;
 pub use passphrase::PassphraseCost;
 pub use sign::{SIGNATURE_BYTES, SigningKey, VerifyingKey};
 
+pub(crate) use durable::replace;
 pub(crate) use passphrase::stretch;
 
 use crate::cipher::{FileCipher, ValueCipher};

@@ -9,6 +9,7 @@
 //!   "checksum": "…hex…" }             SHA-256 over all of the above: finds damage before anything is tried
 //! ```
 
+use super::durable::replace;
 use super::{
     KEY_BYTES, KeyError, KeyRing, Masters, PassphraseCost, RING_ID_BYTES, Unlock, from_hex, hex,
     key_file, stretch,
@@ -105,23 +106,7 @@ pub(super) fn create(
     ring_file.sealed = hex(&sealed);
     ring_file.checksum = ring_file.checksum();
     let text = serde_json::to_string_pretty(&ring_file).expect("strings and numbers only") + "\n";
-    write_whole(file, text.as_bytes())
-        .map_err(|source| io_error("write the key ring", file, source))
-}
-
-/// Under another name first: a crash leaves a whole ring or none.
-fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut unfinished = file.as_os_str().to_owned();
-    unfinished.push(".new");
-    let unfinished = Path::new(&unfinished);
-    match fs::remove_file(unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    key_file::write_new(unfinished, bytes)?;
-    fs::rename(unfinished, file)?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    replace(file, text.as_bytes()).map_err(|source| io_error("write the key ring", file, source))
 }
 
 pub(super) fn open(file: &Path, unlock: &Unlock, data_dir: &Path) -> Result<KeyRing, KeyError> {
@@ -319,7 +304,7 @@ mod tests {
         for path in inside {
             let error = house.create(&Unlock::KeyFile(path.clone())).unwrap_err();
             assert!(matches!(error, KeyError::KeyFileInDataDir(_)), "{error}");
-            assert!(!path.exists(), "and is not made");
+            assert!(!path.try_exists().unwrap(), "and is not made");
         }
     }
 

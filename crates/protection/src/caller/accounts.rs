@@ -1,0 +1,299 @@
+use super::directory::{Person, State};
+use super::password::Passwords;
+use super::stored::{self, StoredCode, StoredPerson};
+use super::throttle::Source;
+use super::{Caller, Directory, DirectoryError, Role};
+use crate::grant::Action;
+use crate::keys::hex;
+use aws_lc_rs::{constant_time, rand};
+use model::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// An account as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonSummary {
+    /// The account's name.
+    pub name: String,
+    /// Its roles.
+    pub roles: Vec<Role>,
+    /// Whether it can no longer log in.
+    pub disabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// By whom: an account, `enrolment` or `bootstrap`.
+    pub created_by: String,
+}
+
+/// Digits of a code that is read aloud or typed: no I, L, O, U.
+const CODE_DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const CODE_CHARS: usize = 20;
+const CODE_MS: i64 = 24 * 60 * 60 * 1000;
+const ROLES_OF_THE_FIRST: [Role; 1] = [Role::Administrator];
+
+impl Directory {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// If `by` is no administrator, the name is taken or not allowed, the password is weak, no
+    /// role is named, or the records cannot be written.
+    pub fn create_person(
+        &self,
+        by: &Caller,
+        name: &str,
+        password: &str,
+        roles: &[Role],
+    ) -> Result<(), DirectoryError> {
+        self.check(by, Action::ManagePeople)?;
+        check_new(name, password, roles)?;
+        let _change = self.changes.lock();
+        if self.state.read().people.contains_key(name) {
+            return Err(DirectoryError::Exists(name.to_owned()));
+        }
+        self.add_person(name, password, roles, by.name())
+    }
+
+    /// Changes the password of an account and ends its sessions; one's own, or as administrator.
+    ///
+    /// Whoever asks for another's password reset should ask that person to change it at once.
+    ///
+    /// # Errors
+    /// If `by` is neither, or only a key of that person; if there is no such account, the
+    /// password is weak, or the records cannot be written.
+    pub fn set_password(
+        &self,
+        by: &Caller,
+        name: &str,
+        password: &str,
+    ) -> Result<(), DirectoryError> {
+        let own = by.name() == name && by.is_person();
+        if !own {
+            self.check(by, Action::ManagePeople)?;
+        }
+        self.check_alive(by)?;
+        if !Passwords::is_strong(name, password) {
+            return Err(DirectoryError::WeakPassword);
+        }
+        let hash = self.passwords.hash(password);
+        let _change = self.changes.lock();
+        let mut stored = self.stored_person(name)?;
+        stored.password = hash;
+        stored::put(&*self.records, stored::PERSON, name, &stored)?;
+        {
+            let mut state = self.state.write();
+            if let Some(person) = state.people.get_mut(name) {
+                person.stored = stored;
+                person.generation += 1;
+                person.password_changed.store(true, Ordering::Release);
+                person.password_changed = Arc::new(AtomicBool::new(false));
+            }
+        }
+        self.end_sessions_of(name)
+    }
+
+    /// Disables an account: nobody logs in with it any more, its sessions end, its API keys do
+    /// not work, and its requests under way are refused.
+    ///
+    /// # Errors
+    /// If `by` is no administrator, there is no such account, it is the last administrator, or
+    /// the records cannot be written (it is then disabled until the next start).
+    pub fn disable_person(&self, by: &Caller, name: &str) -> Result<(), DirectoryError> {
+        self.check(by, Action::ManagePeople)?;
+        let _change = self.changes.lock();
+        let mut stored = self.stored_person(name)?;
+        if is_last_administrator(&self.state.read(), name) {
+            return Err(DirectoryError::LastAdministrator);
+        }
+        stored.disabled = true;
+        {
+            let mut state = self.state.write();
+            if let Some(person) = state.people.get_mut(name) {
+                person.disabled.store(true, Ordering::Release);
+                person.stored.disabled = true;
+            }
+        }
+        stored::put(&*self.records, stored::PERSON, name, &stored)?;
+        self.end_sessions_of(name)
+    }
+
+    /// All accounts, by name.
+    ///
+    /// # Errors
+    /// If `by` is no administrator.
+    pub fn people(&self, by: &Caller) -> Result<Vec<PersonSummary>, DirectoryError> {
+        self.check(by, Action::ManagePeople)?;
+        let state = self.state.read();
+        let mut people: Vec<PersonSummary> = state
+            .people
+            .iter()
+            .map(|(name, person)| PersonSummary {
+                name: name.clone(),
+                roles: person.roles.clone(),
+                disabled: person.is_disabled(),
+                created_at: Timestamp(person.stored.created_at),
+                created_by: person.stored.created_by.clone(),
+            })
+            .collect();
+        people.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(people)
+    }
+
+    /// Whether there is no account yet.
+    pub fn is_empty(&self) -> bool {
+        self.state.read().people.is_empty()
+    }
+
+    /// Makes the code with which the first administrator enrols, and forgets an older one. It
+    /// works once, and for 24 hours.
+    ///
+    /// # Errors
+    /// If there are accounts already, or the records cannot be written.
+    pub fn enrolment_code(&self) -> Result<String, DirectoryError> {
+        let _change = self.changes.lock();
+        if !self.is_empty() {
+            return Err(DirectoryError::AlreadyEnrolled);
+        }
+        let mut random = [0; CODE_CHARS];
+        rand::fill(&mut random).expect("the system gives random bytes");
+        let digits = random.map(|byte| CODE_DIGITS[usize::from(byte % 32)]);
+        let code = StoredCode {
+            mac: hex(&self.code_mac.sign(&digits)),
+            expires: self.clock.now().0.saturating_add(CODE_MS),
+        };
+        stored::put(&*self.records, stored::ENROLMENT, stored::ENROLMENT_ID, &code)?;
+        self.state.write().code = Some(code);
+        let groups = digits.chunks(5).map(|group| group.iter().copied().map(char::from).collect());
+        Ok(groups.collect::<Vec<String>>().join("-"))
+    }
+
+    /// Makes the first administrator. The code is taken without regard to case and dashes.
+    ///
+    /// # Errors
+    /// If the code is wrong, used or too old, there are accounts already, too many codes were
+    /// wrong, or name or password is not allowed (the code still works then).
+    pub fn enrol(&self, code: &str, name: &str, password: &str) -> Result<(), DirectoryError> {
+        let now = self.clock.now();
+        let source = [Source::Code];
+        let wait = self.throttle.lock().wait_ms(&source, now);
+        if let Some(retry_after_ms) = wait {
+            return Err(DirectoryError::Throttled { retry_after_ms });
+        }
+        let _change = self.changes.lock();
+        if !self.is_right_code(code, now) {
+            self.throttle.lock().failed(&source, now);
+            return Err(DirectoryError::Code);
+        }
+        check_new(name, password, &ROLES_OF_THE_FIRST)?;
+        if !self.is_empty() {
+            return Err(DirectoryError::AlreadyEnrolled);
+        }
+        self.add_person(name, password, &ROLES_OF_THE_FIRST, "enrolment")?;
+        self.state.write().code = None;
+        self.records.delete(stored::ENROLMENT, stored::ENROLMENT_ID)?;
+        Ok(())
+    }
+
+    fn is_right_code(&self, code: &str, now: Timestamp) -> bool {
+        let digits: String = code
+            .chars()
+            .filter(|c| !c.is_whitespace() && *c != '-')
+            .map(|c| match c.to_ascii_uppercase() {
+                'O' => '0',
+                'I' | 'L' => '1',
+                upper => upper,
+            })
+            .collect();
+        let mac = hex(&self.code_mac.sign(digits.as_bytes()));
+        self.state.read().code.as_ref().is_some_and(|stored| {
+            let same =
+                constant_time::verify_slices_are_equal(mac.as_bytes(), stored.mac.as_bytes());
+            same.is_ok() && now.0 < stored.expires
+        })
+    }
+
+    /// Makes the accounts of a fresh node, as (name, password, roles): for the demo and for a
+    /// set-up from a script, in the place of an enrolment code.
+    ///
+    /// # Errors
+    /// If there are accounts already, a name or password is not allowed, or the records cannot
+    /// be written.
+    pub fn bootstrap(&self, people: &[(&str, &str, &[Role])]) -> Result<(), DirectoryError> {
+        let _change = self.changes.lock();
+        if !self.is_empty() {
+            return Err(DirectoryError::AlreadyEnrolled);
+        }
+        for (name, password, roles) in people {
+            check_new(name, password, roles)?;
+        }
+        for (name, password, roles) in people {
+            self.add_person(name, password, roles, "bootstrap")?;
+        }
+        self.state.write().code = None;
+        self.records.delete(stored::ENROLMENT, stored::ENROLMENT_ID)?;
+        Ok(())
+    }
+
+    fn add_person(
+        &self,
+        name: &str,
+        password: &str,
+        roles: &[Role],
+        by: &str,
+    ) -> Result<(), DirectoryError> {
+        let mut roles = roles.to_vec();
+        roles.sort();
+        roles.dedup();
+        let stored = StoredPerson {
+            roles: stored::words_of(&roles),
+            password: self.passwords.hash(password),
+            disabled: false,
+            created_at: self.clock.now().0,
+            created_by: by.to_owned(),
+        };
+        stored::put(&*self.records, stored::PERSON, name, &stored)?;
+        self.state.write().people.insert(name.to_owned(), Person::new(stored, 0)?);
+        Ok(())
+    }
+
+    fn stored_person(&self, name: &str) -> Result<StoredPerson, DirectoryError> {
+        let state = self.state.read();
+        let person = state.people.get(name);
+        person
+            .map(|person| person.stored.clone())
+            .ok_or_else(|| DirectoryError::NoPerson(name.to_owned()))
+    }
+
+    /// Refuses a caller who is gone, or whose roles do not allow `action`.
+    pub(super) fn check(&self, by: &Caller, action: Action) -> Result<(), DirectoryError> {
+        self.check_alive(by)?;
+        if by.may(action) { Ok(()) } else { Err(DirectoryError::NotAllowed) }
+    }
+
+    pub(super) fn check_alive(&self, by: &Caller) -> Result<(), DirectoryError> {
+        if by.is_expired(self.clock.now()) {
+            return Err(DirectoryError::CallerExpired);
+        }
+        Ok(())
+    }
+}
+
+fn check_new(name: &str, password: &str, roles: &[Role]) -> Result<(), DirectoryError> {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-@".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_allowed) {
+        return Err(DirectoryError::Name);
+    }
+    if roles.is_empty() {
+        return Err(DirectoryError::NoRole);
+    }
+    if !Passwords::is_strong(name, password) {
+        return Err(DirectoryError::WeakPassword);
+    }
+    Ok(())
+}
+
+fn is_last_administrator(state: &State, name: &str) -> bool {
+    let manages =
+        |person: &Person| person.roles.contains(&Role::Administrator) && !person.is_disabled();
+    state.people.get(name).is_some_and(manages)
+        && !state.people.iter().any(|(other, person)| other != name && manages(person))
+}

@@ -1,0 +1,215 @@
+use super::keys_and_sessions::{Key, Session};
+use super::password::Passwords;
+use super::stored::{self, StoredCode, StoredKey, StoredPerson, StoredSession};
+use super::throttle::{Source, Throttle};
+use super::{AuthError, Caller, Credential, Proof, Role};
+use crate::keys::{KeyRing, MacKey, PassphraseCost};
+use crate::records::{RecordError, RecordStore};
+use model::Clock;
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// All people, API keys and sessions of a node, in memory; every change is in the record store
+/// before it is answered, and taking back takes effect at once, also for requests under way.
+pub struct Directory {
+    pub(super) records: Arc<dyn RecordStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) passwords: Passwords,
+    pub(super) key_mac: MacKey,
+    pub(super) session_mac: MacKey,
+    pub(super) code_mac: MacKey,
+    name_mac: MacKey,
+    /// Held through a whole change, also while the record store writes; readers do not wait.
+    pub(super) changes: Mutex<()>,
+    pub(super) state: RwLock<State>,
+    pub(super) throttle: Mutex<Throttle>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) people: HashMap<String, Person>,
+    /// By id.
+    pub(super) keys: HashMap<String, Key>,
+    /// By the HMAC of the token, in hexadecimal.
+    pub(super) sessions: HashMap<String, Session>,
+    pub(super) code: Option<StoredCode>,
+}
+
+pub(super) struct Person {
+    pub(super) stored: StoredPerson,
+    pub(super) roles: Vec<Role>,
+    /// Counts the passwords.
+    pub(super) generation: u64,
+    /// Set when the account is disabled: ends everything that hangs on it.
+    pub(super) disabled: Arc<AtomicBool>,
+    /// Set when the password is changed: ends what it opened.
+    pub(super) password_changed: Arc<AtomicBool>,
+}
+
+impl Person {
+    pub(super) fn new(stored: StoredPerson, generation: u64) -> Result<Person, RecordError> {
+        Ok(Person {
+            roles: stored::roles_from(&stored.roles, stored::PERSON)?,
+            generation,
+            disabled: Arc::new(AtomicBool::new(stored.disabled)),
+            password_changed: Arc::default(),
+            stored,
+        })
+    }
+
+    pub(super) fn is_disabled(&self) -> bool {
+        self.disabled.load(Ordering::Acquire)
+    }
+}
+
+impl Directory {
+    /// Reads all accounts, keys and sessions.
+    ///
+    /// # Errors
+    /// If the records cannot be read.
+    pub fn open(
+        records: Arc<dyn RecordStore>,
+        ring: Arc<KeyRing>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Directory, RecordError> {
+        Directory::open_with(records, &ring, clock, PassphraseCost::LOGIN)
+    }
+
+    /// As [`Directory::open`], with what a guess at a new password shall cost.
+    ///
+    /// # Errors
+    /// As [`Directory::open`].
+    pub fn open_with(
+        records: Arc<dyn RecordStore>,
+        ring: &KeyRing,
+        clock: Arc<dyn Clock>,
+        cost: PassphraseCost,
+    ) -> Result<Directory, RecordError> {
+        let mut state = State::default();
+        for (name, stored) in stored::list::<StoredPerson>(&*records, stored::PERSON)? {
+            state.people.insert(name, Person::new(stored, 0)?);
+        }
+        for (id, stored) in stored::list::<StoredKey>(&*records, stored::API_KEY)? {
+            state.keys.insert(id, Key::new(stored)?);
+        }
+        for (id, stored) in stored::list::<StoredSession>(&*records, stored::SESSION)? {
+            state.sessions.insert(id, Session::new(stored));
+        }
+        let codes = stored::list::<StoredCode>(&*records, stored::ENROLMENT)?;
+        state.code = codes.into_iter().next().map(|(_, code)| code);
+        Ok(Directory {
+            records,
+            clock,
+            passwords: Passwords::new(ring, cost),
+            key_mac: ring.mac_key("api key"),
+            session_mac: ring.mac_key("session"),
+            code_mac: ring.mac_key("enrolment code"),
+            name_mac: ring.mac_key("throttled name"),
+            changes: Mutex::default(),
+            state: RwLock::new(state),
+            throttle: Mutex::default(),
+        })
+    }
+
+    /// Who shows this credential.
+    ///
+    /// A right password is remembered for a minute, so that a Basic header on every request costs
+    /// microseconds; else a password costs some 50 ms on purpose. May block that long.
+    ///
+    /// # Errors
+    /// [`AuthError`]; it never says whether an account exists.
+    pub fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthError> {
+        match credential {
+            Credential::Password { name, password, network } => {
+                let mut sources = vec![self.source_of(name)];
+                sources.extend(network.map(Source::network));
+                self.authenticate_password(name, password, &sources)
+            }
+            Credential::ApiKey(text) => self.authenticate_key(text),
+            Credential::Session(token) => self.authenticate_session(token),
+            Credential::Bearer(text) if Directory::is_session_token(text) => {
+                self.authenticate_session(text)
+            }
+            Credential::Bearer(text) => self.authenticate_key(text),
+        }
+    }
+
+    fn source_of(&self, name: &str) -> Source {
+        let mac = self.name_mac.sign(name.as_bytes());
+        Source::Name(mac[..16].try_into().expect("16 of 32 bytes"))
+    }
+
+    fn authenticate_password(
+        &self,
+        name: &str,
+        password: &str,
+        sources: &[Source],
+    ) -> Result<Caller, AuthError> {
+        // Somebody else's failures do not lock out who was right a moment ago.
+        if let Some(caller) = self.remembered(name, password) {
+            return Ok(caller);
+        }
+        let throttled = |retry_after_ms| Err(AuthError::Throttled { retry_after_ms });
+        if let Some(wait_ms) = self.throttle.lock().wait_ms(sources, self.clock.now()) {
+            return throttled(wait_ms);
+        }
+        let _place = self.passwords.place_to_run()?;
+        // While this one waited for its place, its twin may have been let in, or a whole series
+        // of guesses may have failed.
+        if let Some(caller) = self.remembered(name, password) {
+            return Ok(caller);
+        }
+        if let Some(wait_ms) = self.throttle.lock().wait_ms(sources, self.clock.now()) {
+            return throttled(wait_ms);
+        }
+        let known = self.known(name);
+        let stored = known.as_ref().map(|(stored, _)| &stored.password);
+        let is_right = self.passwords.verify(stored, password);
+        match known {
+            Some((_, generation)) if is_right => {
+                self.passwords.remember(name, password, generation, self.clock.now());
+                self.throttle.lock().succeeded(&sources[0]);
+                self.remembered(name, password).ok_or(AuthError::Invalid)
+            }
+            _ => {
+                self.throttle.lock().failed(sources, self.clock.now());
+                Err(AuthError::Invalid)
+            }
+        }
+    }
+
+    /// A person who may log in, and the generation of the password.
+    fn known(&self, name: &str) -> Option<(StoredPerson, u64)> {
+        let state = self.state.read();
+        let person = state.people.get(name).filter(|person| !person.is_disabled())?;
+        Some((person.stored.clone(), person.generation))
+    }
+
+    fn remembered(&self, name: &str, password: &str) -> Option<Caller> {
+        let state = self.state.read();
+        let person = state.people.get(name).filter(|person| !person.is_disabled())?;
+        let now = self.clock.now();
+        self.passwords.is_remembered(name, password, person.generation, now).then(|| Caller {
+            name: name.into(),
+            roles: person.roles.clone(),
+            credential: "password".into(),
+            proof: Proof::Password,
+            expires: None,
+            revoked: vec![Arc::clone(&person.disabled), Arc::clone(&person.password_changed)],
+        })
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.read();
+        f.debug_struct("Directory")
+            .field("people", &state.people.len())
+            .field("keys", &state.keys.len())
+            .field("sessions", &state.sessions.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -5,7 +5,10 @@
 
 use crate::caller::Sent;
 use crate::error::ApiError;
-use engine::{AuthError, BulkAnswer, BulkItem, Caller, Credential, DirectoryError, Engine, Role};
+use engine::{
+    ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller, Credential,
+    DirectoryError, Engine, Role, SqlAnswer, TableStats, WriteOptions,
+};
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
 use serde_json::{Value, json};
@@ -201,10 +204,8 @@ pub(crate) fn create_key(
         Some(names) => read_roles(names)?,
         None => caller.roles().to_vec(),
     };
-    let expires = match wanted.expires_in_ms {
-        Some(after) => Some(Timestamp(SystemClock.now().0.saturating_add(after))),
-        None => None,
-    };
+    let now = SystemClock.now().0;
+    let expires = wanted.expires_in_ms.map(|after| Timestamp(now.saturating_add(after)));
     let made = engine
         .directory()
         .create_api_key(caller, &wanted.name, &roles, expires)
@@ -250,20 +251,12 @@ pub(crate) fn tables(
 }
 
 /// How large a table is.
-pub(crate) struct TableSize {
-    pub(crate) rows: u64,
-    pub(crate) deleted: u64,
-    pub(crate) bytes: u64,
-}
-
-/// How large a table is.
-pub(crate) fn table_size(
+pub(crate) fn table_stats(
     engine: &Engine,
     caller: &Caller,
     table: &Table,
-) -> Result<TableSize, ApiError> {
-    let stats = engine.table_stats(caller, table.name.as_str())?;
-    Ok(TableSize { rows: stats.rows, deleted: stats.deleted, bytes: stats.bytes })
+) -> Result<TableStats, ApiError> {
+    Ok(engine.table_stats(caller, table.name.as_str())?)
 }
 
 /// The id that Elasticsearch's tools show.
@@ -292,19 +285,23 @@ pub(crate) fn create_table(
     Ok(())
 }
 
-/// Drops a table.
-pub(crate) fn drop_table(engine: &Engine, caller: &Caller, name: &str) -> Result<(), ApiError> {
-    Ok(engine.drop_table(caller, name)?)
+/// Drops the tables of an expression, all or none.
+pub(crate) fn drop_tables(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+) -> Result<(), ApiError> {
+    Ok(engine.drop_table(caller, expression)?)
 }
 
-/// Adds to a table's mapping.
+/// Adds to the mappings of the tables of an expression.
 pub(crate) fn put_mapping(
     engine: &Engine,
     caller: &Caller,
-    name: &str,
+    expression: &str,
     body: &Value,
 ) -> Result<(), ApiError> {
-    Ok(engine.put_mapping(caller, name, body)?)
+    Ok(engine.put_mapping(caller, expression, body)?)
 }
 
 /// Writes many documents.
@@ -313,28 +310,19 @@ pub(crate) fn bulk(
     caller: &Caller,
     default_index: Option<&str>,
     body: &[u8],
+    options: &BulkOptions,
 ) -> Result<BulkAnswer, ApiError> {
-    Ok(engine.bulk(caller, default_index, body)?)
-}
-
-/// What is to happen to one document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WriteKind {
-    Index,
-    Create,
-    Update,
-    Delete,
+    Ok(engine.bulk(caller, default_index, body, options)?)
 }
 
 /// One write.
 pub(crate) struct Write<'a> {
-    pub(crate) kind: WriteKind,
+    pub(crate) kind: ActionKind,
     pub(crate) index: &'a str,
     /// `None`: one is generated.
     pub(crate) id: Option<&'a str>,
     pub(crate) body: &'a [u8],
-    pub(crate) if_seq_no: Option<u64>,
-    pub(crate) if_primary_term: Option<u64>,
+    pub(crate) options: WriteOptions,
 }
 
 /// Writes one document. A document that is refused is an error.
@@ -343,13 +331,13 @@ pub(crate) fn write(
     caller: &Caller,
     write: &Write<'_>,
 ) -> Result<BulkItem, ApiError> {
-    let Write { index, id, body, .. } = *write;
+    let Write { index, id, body, ref options, .. } = *write;
     let written = match (write.kind, id) {
-        (WriteKind::Index, id) => engine.index_document(caller, index, id, body),
-        (WriteKind::Create, id) => engine.create_document(caller, index, id, body),
-        (WriteKind::Update, Some(id)) => engine.update_document(caller, index, id, body),
-        (WriteKind::Delete, Some(id)) => engine.delete_document(caller, index, id),
-        (WriteKind::Update | WriteKind::Delete, None) => {
+        (ActionKind::Index, id) => engine.index_document(caller, index, id, body, options),
+        (ActionKind::Create, id) => engine.create_document(caller, index, id, body, options),
+        (ActionKind::Update, Some(id)) => engine.update_document(caller, index, id, body, options),
+        (ActionKind::Delete, Some(id)) => engine.delete_document(caller, index, id, options),
+        (ActionKind::Update | ActionKind::Delete, None) => {
             return Err(ApiError::illegal_argument("an id is required"));
         }
     };
@@ -419,37 +407,14 @@ pub(crate) fn field_caps(
     Ok(engine.field_caps(caller, expression, patterns)?)
 }
 
-/// The rows of a SQL question.
-pub(crate) struct SqlRows {
-    pub(crate) columns: Vec<SqlColumn>,
-    pub(crate) rows: Vec<Vec<Value>>,
-}
-
-/// A column of a SQL answer.
-pub(crate) struct SqlColumn {
-    pub(crate) name: String,
-    /// Elasticsearch's word for its type.
-    pub(crate) ty: String,
-}
-
-impl SqlColumn {
-    /// Whether its cells stand to the right.
-    pub(crate) fn is_number(&self) -> bool {
-        matches!(self.ty.as_str(), "long" | "integer" | "double" | "float" | "unsigned_long")
-    }
-}
-
 /// Asks in SQL.
 pub(crate) fn sql(
     engine: &Engine,
     caller: &Caller,
     text: &str,
     params: &[Value],
-) -> Result<SqlRows, ApiError> {
-    let answer = engine.sql(caller, text, params)?.into_inner();
-    let columns = answer.columns.into_iter();
-    let columns = columns.map(|column| SqlColumn { name: column.name, ty: column.ty }).collect();
-    Ok(SqlRows { columns, rows: answer.rows })
+) -> Result<SqlAnswer, ApiError> {
+    Ok(engine.sql(caller, text, params)?.into_inner())
 }
 
 /// All declared metrics.
@@ -481,21 +446,11 @@ pub(crate) fn query_metric(
     Ok(engine.query_metric(caller, name, body)?.into_inner())
 }
 
-/// Which audit records are wanted.
-pub(crate) struct AuditQuestion {
-    pub(crate) from: Option<Timestamp>,
-    pub(crate) to: Option<Timestamp>,
-    pub(crate) who: Option<String>,
-    pub(crate) table: Option<String>,
-    pub(crate) action: Option<String>,
-    pub(crate) limit: usize,
-}
-
 /// The newest audit records that fit, for those who may read them.
 pub(crate) fn audit(
     engine: &Engine,
     caller: &Caller,
-    question: AuditQuestion,
+    question: &AuditQuestion,
 ) -> Result<Vec<Value>, ApiError> {
     Ok(engine.audit_show(caller, question)?)
 }

@@ -186,7 +186,7 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> ApiError {
         let status =
             StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        ApiError::new(status, error.kind, error.reason)
+        ApiError { detail: error.detail, ..ApiError::new(status, error.kind, error.reason) }
     }
 }
 

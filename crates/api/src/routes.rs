@@ -163,7 +163,7 @@ mod params {
         "with_profile_uid",
     ];
     pub(super) const SQL: &[&str] = &["delimiter"];
-    pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "action", "limit"];
+    pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "kind", "action", "limit"];
 }
 
 #[rustfmt::skip] // A table is read by its columns.

@@ -3,8 +3,9 @@
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::reply::{Body, Reply};
+use crate::request::Request;
 use crate::route::Call;
-use engine::{BulkAnswer, BulkItem, Caller};
+use engine::{BulkAnswer, BulkItem, BulkOptions, Caller};
 use hyper::StatusCode;
 
 /// `POST /_bulk` and `POST /{index}/_bulk`.
@@ -13,30 +14,21 @@ pub(crate) fn bulk(call: &Call<'_>, caller: &Caller) -> Answer {
     if request.body.is_empty() {
         return Err(ApiError::unreadable_body("request body is required"));
     }
-    refuse_unsupported(call)?;
     let default_index = request.part_if_any("index");
-    let answer = backend::bulk(&call.app.engine, caller, default_index, &request.body)?;
+    let options = options(request)?;
+    let answer = backend::bulk(&call.app.engine, caller, default_index, &request.body, &options)?;
     let mut out = Vec::with_capacity(64 + answer.items.len() * 160);
     write_answer(&answer, &mut out);
     Ok(Reply::of(StatusCode::OK, Body::Written(out)))
 }
 
-/// Parameters that would change what is stored are refused; those about shards and refreshing
-/// mean nothing here: a write that was answered is durable and searchable.
-pub(crate) fn refuse_unsupported(call: &Call<'_>) -> Result<(), ApiError> {
-    if let Some(pipeline) = call.request.param("pipeline")
-        && !matches!(pipeline, "" | "_none")
-    {
-        return Err(ApiError::illegal_argument(format!(
-            "pipeline with id [{pipeline}] does not exist; ingest pipelines are not supported"
-        )));
-    }
-    if call.request.flag("require_alias")? {
-        return Err(ApiError::not_supported(
-            "aliases are not supported; leave out [require_alias]",
-        ));
-    }
-    Ok(())
+/// The parameters that would change what is stored. Those about shards and refreshing mean nothing
+/// here: a write that was answered is durable and searchable.
+pub(crate) fn options(request: &Request) -> Result<BulkOptions, ApiError> {
+    Ok(BulkOptions {
+        pipeline: request.param("pipeline").filter(|name| !name.is_empty()).map(str::to_owned),
+        require_alias: request.flag("require_alias")?,
+    })
 }
 
 /// Writes the answer by hand: a bulk of many thousand items is answered in microseconds.

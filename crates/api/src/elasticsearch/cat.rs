@@ -81,7 +81,7 @@ pub(crate) fn indices(call: &Call<'_>, caller: &Caller) -> Answer {
     let wants_bytes = call.request.param("bytes").is_some();
     let mut rows = Vec::new();
     for table in backend::tables(&call.app.engine, caller, expression)? {
-        let size = backend::table_size(&call.app.engine, caller, &table)?;
+        let size = backend::table_stats(&call.app.engine, caller, &table)?;
         let bytes = if wants_bytes { size.bytes.to_string() } else { readable_bytes(size.bytes) };
         rows.push(vec![
             "green".to_owned(),
@@ -91,7 +91,7 @@ pub(crate) fn indices(call: &Call<'_>, caller: &Caller) -> Answer {
             "1".to_owned(),
             "0".to_owned(),
             size.rows.to_string(),
-            size.deleted.to_string(),
+            size.deleted_rows.to_string(),
             bytes.clone(),
             bytes.clone(),
             bytes,

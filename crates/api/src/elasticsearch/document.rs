@@ -1,20 +1,21 @@
 //! Single documents: index, create, update, delete, get, `_mget`.
 
-use super::bulk::{refuse_unsupported, write_written};
-use crate::backend::{self, Sources, Write, WriteKind};
+use super::bulk::{self, write_written};
+use crate::backend::{self, Sources, Write};
 use crate::error::{Answer, ApiError};
 use crate::reply::{Body, Reply};
 use crate::request::Request;
 use crate::route::Call;
-use engine::Caller;
+use engine::{ActionKind, Caller, WriteOptions};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use std::str::FromStr;
 
 /// `PUT /{index}/_doc/{id}` and `POST /{index}/_doc`.
 pub(crate) fn index(call: &Call<'_>, caller: &Caller) -> Answer {
     let kind = match call.request.param("op_type") {
-        None | Some("index") => WriteKind::Index,
-        Some("create") => WriteKind::Create,
+        None | Some("index") => ActionKind::Index,
+        Some("create") => ActionKind::Create,
         Some(_) => {
             return Err(ApiError::illegal_argument("opType must be 'create' or 'index'"));
         }
@@ -24,23 +25,22 @@ pub(crate) fn index(call: &Call<'_>, caller: &Caller) -> Answer {
 
 /// `PUT /{index}/_create/{id}`.
 pub(crate) fn create(call: &Call<'_>, caller: &Caller) -> Answer {
-    write(call, caller, WriteKind::Create)
+    write(call, caller, ActionKind::Create)
 }
 
 /// `POST /{index}/_update/{id}`.
 pub(crate) fn update(call: &Call<'_>, caller: &Caller) -> Answer {
-    write(call, caller, WriteKind::Update)
+    write(call, caller, ActionKind::Update)
 }
 
 /// `DELETE /{index}/_doc/{id}`.
 pub(crate) fn delete(call: &Call<'_>, caller: &Caller) -> Answer {
-    write(call, caller, WriteKind::Delete)
+    write(call, caller, ActionKind::Delete)
 }
 
-fn write(call: &Call<'_>, caller: &Caller, kind: WriteKind) -> Answer {
+fn write(call: &Call<'_>, caller: &Caller, kind: ActionKind) -> Answer {
     let request = call.request;
-    refuse_unsupported(call)?;
-    if request.body.is_empty() && kind != WriteKind::Delete {
+    if request.body.is_empty() && kind != ActionKind::Delete {
         return Err(ApiError::unreadable_body("request body is required"));
     }
     let write = Write {
@@ -48,8 +48,12 @@ fn write(call: &Call<'_>, caller: &Caller, kind: WriteKind) -> Answer {
         index: request.part("index"),
         id: request.part_if_any("id"),
         body: &request.body,
-        if_seq_no: number(request, "if_seq_no")?,
-        if_primary_term: number(request, "if_primary_term")?,
+        options: WriteOptions {
+            if_seq_no: number(request, "if_seq_no")?,
+            if_primary_term: number(request, "if_primary_term")?,
+            retry_on_conflict: number(request, "retry_on_conflict")?.unwrap_or(0),
+            bulk: bulk::options(request)?,
+        },
     };
     let written = backend::write(&call.app.engine, caller, &write)?;
     let mut out = Vec::with_capacity(256);
@@ -58,12 +62,12 @@ fn write(call: &Call<'_>, caller: &Caller, kind: WriteKind) -> Answer {
     Ok(Reply::of(status, Body::Written(out)))
 }
 
-fn number(request: &Request, name: &str) -> Result<Option<u64>, ApiError> {
+fn number<T: FromStr>(request: &Request, name: &str) -> Result<Option<T>, ApiError> {
     let Some(text) = request.param(name) else { return Ok(None) };
     let read = text.parse().map(Some);
     read.map_err(|_| {
         ApiError::illegal_argument(format!(
-            "Failed to parse long parameter [{name}] with value [{text}]"
+            "Failed to parse number parameter [{name}] with value [{text}]"
         ))
     })
 }

@@ -18,23 +18,16 @@ pub(crate) fn create(call: &Call<'_>, caller: &Caller) -> Answer {
 
 /// `DELETE /{index}`. A pattern drops nothing: names only, as in Elasticsearch.
 pub(crate) fn drop_index(call: &Call<'_>, caller: &Caller) -> Answer {
-    let names = call.request.part("index");
-    if names == "_all" || names.contains('*') {
-        let reason = "Wildcard expressions or all indices are not allowed";
-        return Err(ApiError::illegal_argument(reason));
-    }
+    let mut names = Vec::new();
     let ignores_missing = call.request.flag("ignore_unavailable")?;
-    // All are looked up before the first is dropped.
-    let mut known = Vec::new();
-    for name in names.split(',').filter(|name| !name.is_empty()) {
+    for name in call.request.part("index").split(',') {
         match backend::tables(&call.app.engine, caller, name) {
-            Ok(_) => known.push(name),
             Err(error) if ignores_missing && error.status().as_u16() == 404 => {}
-            Err(error) => return Err(error),
+            _ => names.push(name),
         }
     }
-    for name in known {
-        backend::drop_table(&call.app.engine, caller, name)?;
+    if !names.is_empty() {
+        backend::drop_tables(&call.app.engine, caller, &names.join(","))?;
     }
     Ok(Reply::json(json!({ "acknowledged": true })))
 }
@@ -82,9 +75,7 @@ fn each(call: &Call<'_>, caller: &Caller, show: impl Fn(&model::Table) -> Value)
 pub(crate) fn put_mapping(call: &Call<'_>, caller: &Caller) -> Answer {
     let body = call.request.json()?;
     let expression = call.request.part("index");
-    for table in backend::tables(&call.app.engine, caller, expression)? {
-        backend::put_mapping(&call.app.engine, caller, table.name.as_str(), &body)?;
-    }
+    backend::put_mapping(&call.app.engine, caller, expression, &body)?;
     Ok(Reply::json(json!({ "acknowledged": true })))
 }
 

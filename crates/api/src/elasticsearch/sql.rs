@@ -1,13 +1,13 @@
 //! `_sql` in Elasticsearch's shapes: JSON, CSV, TSV, text.
 
 use super::cat::aligned;
-use crate::backend::{self, SqlRows};
+use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::media::{self, Accepted};
 use crate::reply::{Body, Reply};
 use crate::request::Request;
 use crate::route::Call;
-use engine::Caller;
+use engine::{Caller, SqlAnswer, SqlColumn};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -98,12 +98,12 @@ fn delimiter(request: &Request) -> Result<u8, ApiError> {
     }
 }
 
-fn column_list(rows: &SqlRows) -> Value {
+fn column_list(rows: &SqlAnswer) -> Value {
     let columns = rows.columns.iter();
     columns.map(|column| json!({ "name": column.name, "type": column.ty })).collect()
 }
 
-fn columnar(rows: &SqlRows) -> Value {
+fn columnar(rows: &SqlAnswer) -> Value {
     let values: Vec<Vec<Value>> = (0..rows.columns.len())
         .map(|at| rows.rows.iter().map(|row| row[at].clone()).collect())
         .collect();
@@ -119,7 +119,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-fn separated(rows: &SqlRows, delimiter: u8, media_type: &'static str) -> Answer {
+fn separated(rows: &SqlAnswer, delimiter: u8, media_type: &'static str) -> Answer {
     let mut writer = csv::WriterBuilder::new()
         .delimiter(delimiter)
         .terminator(csv::Terminator::CRLF)
@@ -133,7 +133,7 @@ fn separated(rows: &SqlRows, delimiter: u8, media_type: &'static str) -> Answer 
     Ok(Reply::of(StatusCode::OK, Body::Plain(bytes.into(), media_type)))
 }
 
-fn as_text(rows: &SqlRows) -> String {
+fn as_text(rows: &SqlAnswer) -> String {
     let mut lines: Vec<Vec<String>> = vec![rows.columns.iter().map(|c| c.name.clone()).collect()];
     lines.extend(rows.rows.iter().map(|row| row.iter().map(cell).collect()));
     let widths: Vec<usize> = (0..rows.columns.len())
@@ -141,6 +141,46 @@ fn as_text(rows: &SqlRows) -> String {
         .collect();
     let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
     lines.insert(1, rule);
-    let are_numbers: Vec<bool> = rows.columns.iter().map(|column| column.is_number()).collect();
+    let are_numbers: Vec<bool> = rows.columns.iter().map(is_number).collect();
     aligned(&are_numbers, &lines)
+}
+
+/// Whether the cells of a column stand to the right.
+fn is_number(column: &SqlColumn) -> bool {
+    matches!(
+        column.ty.as_str(),
+        "byte" | "short" | "integer" | "long" | "unsigned_long" | "half_float" | "float" | "double"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> SqlAnswer {
+        let column = |name: &str, ty: &str| SqlColumn { name: name.to_owned(), ty: ty.to_owned() };
+        SqlAnswer {
+            columns: vec![column("model", "keyword"), column("n", "long")],
+            rows: vec![vec![json!("a,b"), json!(7)], vec![json!("c\"d"), Value::Null]],
+        }
+    }
+
+    #[test]
+    fn text_has_a_rule_under_the_names() {
+        let expected = "model n\n----- -\na,b   7\nc\"d    \n";
+        assert_eq!(as_text(&rows()), expected);
+    }
+
+    #[test]
+    fn csv_quotes_what_it_must() {
+        let reply = separated(&rows(), b',', "text/csv").unwrap();
+        let Body::Plain(bytes, _) = reply.body else { panic!("rows are text") };
+        assert_eq!(bytes, "model,n\r\n\"a,b\",7\r\n\"c\"\"d\",\r\n");
+    }
+
+    #[test]
+    fn columns_may_be_turned() {
+        let turned = columnar(&rows());
+        assert_eq!(turned["values"], json!([["a,b", "c\"d"], [7, null]]));
+    }
 }

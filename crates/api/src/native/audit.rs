@@ -1,11 +1,11 @@
 //! The audit trail, for those who may read it.
 
-use crate::backend::{self, AuditQuestion};
+use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::route::Call;
-use engine::Caller;
+use engine::{AuditQuestion, Caller};
 use model::Timestamp;
 use serde_json::json;
 
@@ -23,10 +23,10 @@ pub(crate) fn show(call: &Call<'_>, caller: &Caller) -> Answer {
         to: time(request, "to")?,
         who: text("who"),
         table: text("table"),
-        action: text("action"),
+        kind: text("kind").or_else(|| text("action")),
         limit: limit(request)?,
     };
-    let records = backend::audit(&call.app.engine, caller, question)?;
+    let records = backend::audit(&call.app.engine, caller, &question)?;
     Ok(Reply::json(json!({ "records": records })))
 }
 

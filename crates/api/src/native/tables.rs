@@ -21,10 +21,10 @@ pub(crate) fn show(call: &Call<'_>, caller: &Caller) -> Answer {
 fn shown(call: &Call<'_>, caller: &Caller, expression: &str) -> Answer {
     let mut tables = Vec::new();
     for table in backend::tables(&call.app.engine, caller, expression)? {
-        let size = backend::table_size(&call.app.engine, caller, &table)?;
+        let stats = backend::table_stats(&call.app.engine, caller, &table)?;
         let mut shown = table_json(&table);
-        shown["rows"] = json!(size.rows);
-        shown["bytes"] = json!(size.bytes);
+        shown["rows"] = json!(stats.rows);
+        shown["bytes"] = json!(stats.bytes);
         tables.push(shown);
     }
     Ok(Reply::json(json!({ "tables": tables })))

@@ -2,7 +2,7 @@
 
 use super::client::{Answer, ask};
 use crate::{Certificate, Limits, Server, Settings};
-use engine::Engine;
+use engine::{Engine, Role, Unlock};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,10 +12,16 @@ pub(super) struct House {
 }
 
 impl House {
-    pub(super) const NAME: &str = "ada";
-    pub(super) const PASSWORD: &str = "right";
-    /// Of somebody who may write and read.
-    pub(super) const LOGIN: &str = "authorization: Basic YWRhOnJpZ2h0";
+    pub(super) const NAME: &str = "eve";
+    pub(super) const PASSWORD: &str = "a-long-password";
+    /// Of an engineer, who may read and write: `eve:a-long-password`.
+    pub(super) const LOGIN: &str = "authorization: Basic ZXZlOmEtbG9uZy1wYXNzd29yZA==";
+    /// Of an analyst, who may read: `ann:a-long-password`.
+    pub(super) const ANALYST: &str = "authorization: Basic YW5uOmEtbG9uZy1wYXNzd29yZA==";
+    /// Of a guardian: `gus:a-long-password`.
+    pub(super) const GUARDIAN: &str = "authorization: Basic Z3VzOmEtbG9uZy1wYXNzd29yZA==";
+    /// Of an administrator: `ada:a-long-password`.
+    pub(super) const ADMINISTRATOR: &str = "authorization: Basic YWRhOmEtbG9uZy1wYXNzd29yZA==";
 
     pub(super) fn open() -> House {
         House::listening("127.0.0.1:0", Limits::default())
@@ -23,13 +29,25 @@ impl House {
 
     pub(super) fn listening(address: &str, limits: Limits) -> House {
         let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let unlock = Unlock::KeyFile(folder.path().join("data.key"));
+        let settings = engine::Settings::new(&data, unlock);
+        Engine::init(&settings).unwrap();
+        let engine = Engine::open(&settings).unwrap();
+        let people: [(&str, &str, &[Role]); 4] = [
+            ("eve", House::PASSWORD, &[Role::Engineer]),
+            ("ann", House::PASSWORD, &[Role::Analyst]),
+            ("gus", House::PASSWORD, &[Role::Guardian]),
+            ("ada", House::PASSWORD, &[Role::Administrator]),
+        ];
+        engine.directory().bootstrap(&people).unwrap();
         let settings = Settings {
             address: address.parse().unwrap(),
             certificate: Certificate::Made { folder: folder.path().join("tls"), names: Vec::new() },
             tls_on_loopback: false,
             limits,
         };
-        let server = Server::start(Arc::new(Engine), &settings).unwrap();
+        let server = Server::start(Arc::new(engine), &settings).unwrap();
         House { server, folder }
     }
 
@@ -37,13 +55,20 @@ impl House {
         self.server.address()
     }
 
-    /// Asks as somebody who may.
+    /// Asks as an engineer.
     #[track_caller]
     pub(super) fn ask(&self, method: &str, uri: &str, body: &str) -> Answer {
-        self.ask_with(method, uri, &["content-type: application/json"], body.as_bytes())
+        self.ask_as(House::LOGIN, method, uri, body)
     }
 
-    /// Asks as somebody who may, with these headers.
+    /// Asks as somebody.
+    #[track_caller]
+    pub(super) fn ask_as(&self, login: &str, method: &str, uri: &str, body: &str) -> Answer {
+        let headers = ["content-type: application/json", login];
+        ask(self.address(), method, uri, &headers, body.as_bytes())
+    }
+
+    /// Asks as an engineer, with these headers.
     #[track_caller]
     pub(super) fn ask_with(
         &self,

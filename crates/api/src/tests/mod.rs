@@ -2,5 +2,6 @@
 
 mod client;
 mod doors;
+mod elasticsearch;
 mod house;
 mod wire;

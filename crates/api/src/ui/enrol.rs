@@ -36,18 +36,19 @@ fn form(wrong: Option<&str>) -> Markup {
         @if let Some(wrong) = wrong {
             p.wrong role="alert" { (wrong) }
         }
-        form method="post" action="/_ui/enrol" {
-            label for="code" { "Enrolment code" }
-            input id="code" name="code" autocomplete="one-time-code" spellcheck="false" required
-                autofocus;
-            label for="name" { "Name" }
-            input id="name" name="name" autocomplete="username" autocapitalize="none"
-                spellcheck="false" required;
-            label for="password" { "Password" }
-            input id="password" name="password" type="password" autocomplete="new-password"
-                minlength="10" required;
-            button type="submit" { "Make the first administrator" }
+        p.hint { "The code was shown once, when the data folder was made. It makes the first administrator." }
+        form.stack method="post" action="/_ui/enrol" {
+            label { span { "Enrolment code" }
+                input name="code" autocomplete="one-time-code" spellcheck="false" required autofocus;
+            }
+            label { span { "Name" }
+                input name="name" autocomplete="username" autocapitalize="none" spellcheck="false" required;
+            }
+            label { span { "Password" }
+                input name="password" type="password" autocomplete="new-password" minlength="10" required;
+            }
+            button.button.primary type="submit" { "Make the first administrator" }
         }
-        p { a href="/_ui/login" { "Log in" } }
+        p.hint { a href="/_ui/login" { "Log in" } }
     }
 }

@@ -1,5 +1,7 @@
 //! Logging in and out.
 
+use super::frame::document;
+use super::icon;
 use crate::backend;
 use crate::caller;
 use crate::error::{Answer, ApiError};
@@ -9,7 +11,7 @@ use crate::route::Call;
 use engine::Caller;
 use hyper::StatusCode;
 use hyper::header::SET_COOKIE;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 /// `GET /_ui/login`. Tells nothing of the house: no version, no table.
 pub(crate) fn page(_call: &Call<'_>) -> Answer {
@@ -48,39 +50,34 @@ pub(crate) fn log_out(call: &Call<'_>, _caller: &Caller) -> Answer {
 fn form(was_wrong: bool) -> Markup {
     html! {
         @if was_wrong {
-            p.wrong role="alert" { "Name or password is wrong, or there were too many tries." }
+            p.wrong role="alert" { "Name or password is wrong, or there were too many tries. Wait a minute and try again." }
         }
-        form method="post" action="/_ui/login" {
-            label for="name" { "Name" }
-            input id="name" name="name" autocomplete="username" autocapitalize="none"
-                spellcheck="false" required autofocus;
-            label for="password" { "Password" }
-            input id="password" name="password" type="password"
-                autocomplete="current-password" required;
-            button type="submit" { "Log in" }
+        form.stack method="post" action="/_ui/login" {
+            label { span { "Name" }
+                input name="name" autocomplete="username" autocapitalize="none" spellcheck="false"
+                    required autofocus;
+            }
+            label { span { "Password" }
+                input name="password" type="password" autocomplete="current-password" required;
+            }
+            button.button.primary type="submit" { "Log in" }
         }
-        p { a href="/_ui/enrol" { "I have an enrolment code" } }
+        p.hint { a href="/_ui/enrol" { "I have an enrolment code" } }
     }
 }
 
-/// A page for people without identity.
+/// A page for people without identity. It says nothing of the house but its name.
 pub(super) fn frame(title: &str, content: Markup) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (title) }
-                link rel="stylesheet" href="/_ui/assets/login.css";
+    document(
+        title,
+        false,
+        "door",
+        html! {
+            main.door-card {
+                div.brand { (icon::mark()) span { "Clerestory" } }
+                h1 { (title) }
+                (content)
             }
-            body {
-                main {
-                    h1 { (title) }
-                    (content)
-                }
-            }
-        }
-    };
-    page.into_string()
+        },
+    )
 }

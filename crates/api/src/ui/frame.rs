@@ -1,0 +1,243 @@
+//! What stands around every page: head, navigation, who is logged in; and pages for bad news.
+
+use super::link::Link;
+use super::{assets, icon};
+use crate::backend;
+use crate::error::{Answer, ApiError};
+use crate::reply::Reply;
+use engine::Caller;
+use hyper::StatusCode;
+use maud::{DOCTYPE, Markup, html};
+
+/// The parts of the UI that the navigation leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Home,
+    Search,
+    Metrics,
+    Tables,
+}
+
+impl Section {
+    const ALL: [Section; 4] = [Section::Home, Section::Search, Section::Metrics, Section::Tables];
+
+    fn name(self) -> &'static str {
+        match self {
+            Section::Home => "Home",
+            Section::Search => "Search",
+            Section::Metrics => "Metrics",
+            Section::Tables => "Tables",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Section::Home => "/_ui",
+            Section::Search => "/_ui/search",
+            Section::Metrics => "/_ui/metrics",
+            Section::Tables => "/_ui/tables",
+        }
+    }
+
+    fn icon(self) -> Markup {
+        match self {
+            Section::Home => icon::home(),
+            Section::Search => icon::search(),
+            Section::Metrics => icon::metrics(),
+            Section::Tables => icon::tables(),
+        }
+    }
+}
+
+/// A page for somebody who is logged in.
+pub(super) struct Page<'a> {
+    /// Who looks at it.
+    pub(super) caller: &'a Caller,
+    /// Where it belongs.
+    pub(super) section: Section,
+    /// What the browser's tab says.
+    pub(super) title: &'a str,
+    /// Whether it draws charts.
+    pub(super) has_chart: bool,
+}
+
+impl<'a> Page<'a> {
+    /// A page without charts.
+    pub(super) fn new(caller: &'a Caller, section: Section, title: &'a str) -> Page<'a> {
+        Page { caller, section, title, has_chart: false }
+    }
+
+    /// The whole page.
+    pub(super) fn reply(&self, content: Markup) -> Reply {
+        let page = document(
+            self.title,
+            self.has_chart,
+            "app",
+            html! {
+                a.skip href="#content" { "Skip to content" }
+                (self.side())
+                main #content tabindex="-1" { (content) }
+            },
+        );
+        Reply::page(page)
+    }
+
+    fn side(&self) -> Markup {
+        let who = backend::who(self.caller);
+        html! {
+            header.side {
+                a.brand href="/_ui" { (icon::mark()) span { "Clerestory" } }
+                nav aria-label="Pages" {
+                    ul {
+                        @for section in Section::ALL {
+                            li {
+                                a href=(section.path())
+                                    aria-current=[(section == self.section).then_some("page")] {
+                                    (section.icon()) span { (section.name()) }
+                                }
+                            }
+                        }
+                    }
+                }
+                div.who {
+                    span.who-icon { (icon::person()) }
+                    div.who-text {
+                        span.who-name { (who.name) }
+                        span.who-roles { (who.roles.join(", ")) }
+                    }
+                    form method="post" action="/_ui/logout" {
+                        button.icon-button type="submit" title="Log out" aria-label="Log out" { (icon::leave()) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A page of HTML with our style and scripts. `kind` becomes the class of the body.
+pub(super) fn document(title: &str, has_chart: bool, kind: &str, body: Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · Clerestory" }
+                link rel="icon" type="image/svg+xml" href=(assets::address("icon.svg"));
+                @if has_chart {
+                    link rel="stylesheet" href=(assets::address("uplot.css"));
+                }
+                link rel="stylesheet" href=(assets::address("app.css"));
+                link rel="stylesheet" href=(assets::address("data.css"));
+                @if has_chart {
+                    script defer src=(assets::address("uplot.js")) {}
+                    script defer src=(assets::address("chart.js")) {}
+                }
+                script defer src=(assets::address("app.js")) {}
+            }
+            body class=(kind) { (body) }
+        }
+    };
+    page.into_string()
+}
+
+/// Gives the page, or a page that says why there is none and what to do.
+pub(super) fn guarded(caller: &Caller, section: Section, page: impl FnOnce() -> Answer) -> Answer {
+    page().or_else(|error| {
+        let status = error.status();
+        if let Some(detail) = error.detail() {
+            tracing::error!(detail, "page failed");
+        }
+        let title = failure_title(status);
+        let content = html! {
+            div.page-head { h1 { (title) } }
+            (failure(&error))
+        };
+        Ok(Page::new(caller, section, title).reply(content).with_status(status))
+    })
+}
+
+/// `GET /_ui/{page}` for pages that do not exist.
+pub(super) fn missing(_call: &crate::route::Call<'_>, caller: &Caller) -> Answer {
+    guarded(caller, Section::Home, || Err(ApiError::not_found("There is no such page.")))
+}
+
+fn failure_title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::FORBIDDEN => "Not allowed",
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::TOO_MANY_REQUESTS => "Too busy",
+        status if status.is_client_error() => "That does not work",
+        StatusCode::SERVICE_UNAVAILABLE => "Not available",
+        _ => "Something broke",
+    }
+}
+
+/// What went wrong, and the next step.
+pub(super) fn failure(error: &ApiError) -> Markup {
+    let next = match error.status() {
+        StatusCode::FORBIDDEN => {
+            "Your roles do not cover this. Ask an administrator for a role that does; the attempt \
+             stands in the audit record."
+        }
+        StatusCode::NOT_FOUND => {
+            "It does not exist, or you may not know of it. Pick one that is listed."
+        }
+        StatusCode::TOO_MANY_REQUESTS => "Wait a moment and load the page again.",
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "Without its audit record or its catalog the server does not answer. Ask whoever runs \
+             it to look into its log."
+        }
+        status if status.is_client_error() => "Change the question and try again.",
+        _ => "Load the page again. If it stays, the server's log has the cause.",
+    };
+    html! {
+        div.notice.bad role="alert" {
+            p.notice-title { (error.reason()) }
+            p { (next) }
+        }
+    }
+}
+
+/// A place where there is nothing, with the next step.
+pub(super) fn empty(title: &str, next: Markup) -> Markup {
+    html! { div.empty { p.empty-title { (title) } p { (next) } } }
+}
+
+/// How to ask the same from a terminal.
+pub(super) fn as_curl(command: &str) -> Markup {
+    html! {
+        details.code-box {
+            summary { "As curl" }
+            div.code-frame {
+                button.button.copy type="button" data-copy { "Copy" }
+                pre tabindex="0" { code { (command) } }
+            }
+            p.hint {
+                "Asks under your name, with an API key of yours: "
+                code { "clerestory key create --name shell" } "."
+            }
+        }
+    }
+}
+
+/// A `curl` of a JSON body to a path of this server.
+pub(super) fn curl(host: &str, secure: bool, method: &str, path: &Link, body: &str) -> String {
+    let scheme = if secure { "https" } else { "http" };
+    let body = body.replace('\'', r"'\''");
+    format!(
+        "curl -s -X {method} '{scheme}://{host}{path}' \\\n  \
+         -H \"Authorization: ApiKey $CLERESTORY_API_KEY\" \\\n  \
+         -H 'Content-Type: application/json' \\\n  -d '{body}'"
+    )
+}
+
+/// The host that the browser asked.
+pub(super) fn host(request: &crate::request::Request) -> String {
+    let host = request.headers.get(hyper::header::HOST).and_then(|host| host.to_str().ok());
+    let is_plain = |host: &&str| {
+        host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c)) && !host.is_empty()
+    };
+    host.filter(is_plain).unwrap_or("127.0.0.1:9200").to_owned()
+}

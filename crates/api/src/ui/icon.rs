@@ -1,0 +1,74 @@
+//! Small drawings, in the colour of the text around them.
+
+use maud::{Markup, PreEscaped, html};
+
+fn drawing(paths: &'static str) -> Markup {
+    html! {
+        svg.icon viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor"
+            stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"
+            focusable="false" {
+            (PreEscaped(paths))
+        }
+    }
+}
+
+/// The mark of the house: a row of high windows over a wall.
+pub(super) fn mark() -> Markup {
+    html! {
+        svg.mark viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false" {
+            (PreEscaped(
+                "<rect x='1' y='1' width='22' height='22' rx='6' class='mark-wall'/>\
+                 <g class='mark-light'><path d='M5 11V7.5a1.75 1.75 0 0 1 3.5 0V11z'/>\
+                 <path d='M10.25 11V7.5a1.75 1.75 0 0 1 3.5 0V11z'/>\
+                 <path d='M15.5 11V7.5a1.75 1.75 0 0 1 3.5 0V11z'/>\
+                 <path d='M5 14h14v1.5H5zM5 17h14v1.5H5z' opacity='.45'/></g>"
+            ))
+        }
+    }
+}
+
+pub(super) fn home() -> Markup {
+    drawing("<path d='M2.5 7.2 8 2.5l5.5 4.7v6.3h-3.7V9.8H6.2v3.7H2.5z'/>")
+}
+
+pub(super) fn search() -> Markup {
+    drawing("<circle cx='7' cy='7' r='4.5'/><path d='m10.5 10.5 3.3 3.3'/>")
+}
+
+pub(super) fn metrics() -> Markup {
+    drawing("<path d='M2.5 2.5v11h11'/><path d='m5 10 2.5-3.2 2.2 1.7L13.3 4'/>")
+}
+
+pub(super) fn tables() -> Markup {
+    drawing(
+        "<rect x='2.5' y='3' width='11' height='10' rx='1.5'/><path d='M2.5 6.5h11M6.5 6.5V13'/>",
+    )
+}
+
+pub(super) fn clock() -> Markup {
+    drawing("<circle cx='8' cy='8' r='5.5'/><path d='M8 5v3.2l2 1.3'/>")
+}
+
+pub(super) fn shield() -> Markup {
+    drawing(
+        "<path d='M8 2 3 4v3.7c0 3 2 5.2 5 6.3 3-1.1 5-3.3 5-6.3V4z'/><path d='m5.8 8 1.6 1.6L10.3 6.6'/>",
+    )
+}
+
+pub(super) fn person() -> Markup {
+    drawing(
+        "<circle cx='8' cy='5.5' r='2.7'/><path d='M2.8 13.5c.6-2.6 2.6-4 5.2-4s4.6 1.4 5.2 4'/>",
+    )
+}
+
+pub(super) fn leave() -> Markup {
+    drawing("<path d='M6.5 2.5h-4v11h4M10 5l3 3-3 3M13 8H6'/>")
+}
+
+pub(super) fn arrow() -> Markup {
+    drawing("<path d='M3 8h10M9 4l4 4-4 4'/>")
+}
+
+pub(super) fn record() -> Markup {
+    drawing("<path d='M4 2.5h6l2.5 2.5v8.5H4z'/><path d='M6 7.5h4.5M6 10.5h4.5'/>")
+}

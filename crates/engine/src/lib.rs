@@ -1,0 +1,53 @@
+//! Put in a document, ask a question: the two doors of the house, and what stands around them.
+//!
+//! * In: [`Engine::bulk`] and its sisters read JSON into columns, have them sealed and append them.
+//!   The answer comes when the log is durable.
+//! * Out: [`Engine::search`], [`Engine::sql`] and [`Engine::query_metric`] plan a question, have it
+//!   authorised and recorded, run it, and return [`Released`] results. Nothing else leaves.
+//! * [`Engine::directory`] knows people, keys and sessions.
+//!
+//! All methods block; a server calls them from threads that may.
+//!
+//! ```no_run
+//! # use engine::{Engine, Settings, Unlock};
+//! # use std::path::Path;
+//! let settings = Settings::new(Path::new("data"), Unlock::KeyFile("data.key".into()));
+//! let code = Engine::init(&settings)?;
+//! let engine = Engine::open(&settings)?;
+//! engine.directory().enrol(&code, "ada", "correct horse battery staple")?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What never happens here: no method returns rows that were not released, no write goes around
+//! the sealer, and no network.
+
+mod admin;
+mod audit;
+mod bulk;
+mod document;
+mod error;
+mod mapping;
+mod metric;
+mod offline;
+mod open;
+mod read;
+mod sql;
+mod write;
+
+pub use audit::AuditQuestion;
+pub use bulk::{
+    ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
+};
+pub use error::EngineError;
+pub use mapping::{render_index, render_mapping, render_settings};
+pub use offline::{AuditCheck, check_key_ring, verify_audit};
+pub use open::{Engine, OpenError, Settings};
+pub use protection::caller::{
+    ApiKeySummary, AuthError, Caller, Credential, Directory, DirectoryError, NewApiKey,
+    PersonSummary, Role, SessionToken,
+};
+pub use protection::grant::Action;
+pub use protection::keys::{KeyError, Unlock};
+pub use protection::Released;
+pub use sql::{SqlAnswer, SqlColumn};
+pub use storage::TableStats;

@@ -1,0 +1,208 @@
+//! Making a data folder, opening it, closing it.
+
+use crate::error::{EngineError, chain};
+use crate::metric::Metrics;
+use model::{Clock, SystemClock, TableId};
+use parking_lot::{Mutex, RwLock};
+use protection::audit::{AuditError, AuditLog, Event, EventKind};
+use protection::caller::{AuthError, Caller, Credential, Directory, DirectoryError};
+use protection::classify::Classifier;
+use protection::grant::Policy;
+use protection::keys::{KeyError, KeyRing, Unlock};
+use protection::{Guard, Pseudonyms, RecordError, RecordStore, Sealer};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use storage::disk::{Disk, RealDisk};
+use storage::{Store, StoreError, StoreSettings};
+
+/// How an engine is opened.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The data folder.
+    pub dir: PathBuf,
+    /// What opens the key ring.
+    pub unlock: Unlock,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// The disk for log and segments; the catalog, the ring and the audit are on the real one.
+    pub disk: Arc<dyn Disk>,
+    /// Rows after which a table's buffer becomes a segment; `None`: the store's own measure.
+    pub flush_rows: Option<usize>,
+}
+
+impl Settings {
+    /// The settings of a server: the computer's clock and disk.
+    pub fn new(dir: &Path, unlock: Unlock) -> Settings {
+        Settings {
+            dir: dir.to_owned(),
+            unlock,
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(RealDisk),
+            flush_rows: None,
+        }
+    }
+
+    fn ring_file(&self) -> PathBuf {
+        self.dir.join("keyring")
+    }
+}
+
+/// Why a data folder was not made or opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no data folder, or it was never initialised.
+    #[error("{} is no data folder; make one with `clerestory init --dir {}`", .0.display(), .0.display())]
+    NotInitialised(PathBuf),
+    /// The folder is initialised already.
+    #[error("{} is initialised already", .0.display())]
+    Initialised(PathBuf),
+    /// The key ring could not be opened.
+    #[error("cannot open the key ring")]
+    Keys(#[from] KeyError),
+    /// Log, catalog or segments could not be opened.
+    #[error("cannot open the store")]
+    Store(#[from] StoreError),
+    /// The audit record could not be opened.
+    #[error("cannot open the audit record")]
+    Audit(#[from] AuditError),
+    /// People and keys could not be read.
+    #[error("cannot read people and keys")]
+    Directory(#[from] DirectoryError),
+    /// Small records could not be read.
+    #[error("cannot read a record of the catalog")]
+    Records(#[from] RecordError),
+    /// The folder cannot be used.
+    #[error("cannot use the data folder")]
+    Io(#[from] std::io::Error),
+    /// The declared metrics could not be read.
+    #[error("cannot read the declared metrics: {0}")]
+    Metrics(String),
+}
+
+/// A node: the store, its doors, and who may go through them.
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) sealer: Sealer,
+    pub(crate) pseudonyms: Arc<Pseudonyms>,
+    pub(crate) directory: Directory,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) audit: Arc<AuditLog>,
+    pub(crate) guard: Guard,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: RwLock<Metrics>,
+    /// One lock for each table whose fields grow, so that two requests do not lose one.
+    pub(crate) schema_locks: Mutex<HashMap<TableId, Arc<Mutex<()>>>>,
+}
+
+impl Engine {
+    /// Makes a data folder with a fresh key ring and returns the code with which the first
+    /// administrator enrols, once.
+    ///
+    /// # Errors
+    /// If the folder is initialised already, the key file lies inside it, or the disk fails.
+    pub fn init(settings: &Settings) -> Result<String, OpenError> {
+        std::fs::create_dir_all(&settings.dir)?;
+        if settings.ring_file().try_exists()? {
+            return Err(OpenError::Initialised(settings.dir.clone()));
+        }
+        KeyRing::create(&settings.ring_file(), &settings.unlock, &settings.dir)?;
+        let engine = Engine::open(settings)?;
+        Ok(engine.directory.enrolment_code()?)
+    }
+
+    /// Opens a data folder and brings back what its log holds.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; each says what to do.
+    pub fn open(settings: &Settings) -> Result<Engine, OpenError> {
+        if !settings.ring_file().try_exists()? {
+            return Err(OpenError::NotInitialised(settings.dir.clone()));
+        }
+        let keys = Arc::new(KeyRing::open(&settings.ring_file(), &settings.unlock, &settings.dir)?);
+        let clock = Arc::clone(&settings.clock);
+        let mut store = StoreSettings::new(
+            &settings.dir,
+            Arc::clone(&settings.disk),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+        );
+        store.flush_rows = settings.flush_rows.unwrap_or(store.flush_rows);
+        let store = Store::open(store)?;
+        let records: Arc<dyn RecordStore> = Arc::clone(store.catalog()) as Arc<dyn RecordStore>;
+        let directory = Directory::open(records, Arc::clone(&keys), Arc::clone(&clock))?;
+        let audit = Arc::new(AuditLog::open(
+            &settings.dir.join("audit"),
+            Arc::clone(&keys),
+            Arc::clone(&clock),
+        )?);
+        let policy = Arc::new(Policy::standard());
+        let pseudonyms = Arc::new(Pseudonyms::new(&keys));
+        let classifier = Arc::new(Classifier::standard());
+        let sealer = Sealer::new(keys, Arc::clone(&pseudonyms), classifier, Arc::clone(&clock));
+        let guard = Guard::new(Arc::clone(&audit), Arc::clone(&policy), Arc::clone(&clock));
+        let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
+        audit.append_durable(&Event::new(EventKind::Started))?;
+        Ok(Engine {
+            store,
+            sealer,
+            pseudonyms,
+            directory,
+            policy,
+            audit,
+            guard,
+            clock,
+            metrics,
+            schema_locks: Mutex::default(),
+        })
+    }
+
+    /// People, keys and sessions.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Finds out who shows a credential.
+    ///
+    /// # Errors
+    /// [`AuthError`]; it never says whether an account exists.
+    pub fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthError> {
+        self.directory.authenticate(credential)
+    }
+
+    /// Records an event that is no read, such as a log-in.
+    ///
+    /// # Errors
+    /// If the record cannot be made durable.
+    pub fn record(&self, event: &Event) -> Result<(), EngineError> {
+        self.audit.append_durable(event).map(|_| ()).map_err(|error| {
+            tracing::error!(cause = chain(&error), "audit record not written");
+            EngineError::unavailable("the audit record cannot be written; free its disk")
+        })
+    }
+
+    /// Writes all buffers into segments and merges what is to be merged.
+    ///
+    /// # Errors
+    /// If the disk fails; nothing is lost.
+    pub fn flush(&self) -> Result<(), EngineError> {
+        Ok(self.store.flush()?)
+    }
+
+    /// Merges segments until there is nothing to merge.
+    ///
+    /// # Errors
+    /// If the disk fails; nothing is lost.
+    pub fn compact(&self) -> Result<(), EngineError> {
+        Ok(self.store.compact()?)
+    }
+
+    /// Stops in good order. Rows in the buffer come back from the log at the next start.
+    pub fn close(&self) {
+        self.store.close();
+        if let Err(error) = self.audit.append_durable(&Event::new(EventKind::Stopped)) {
+            tracing::error!(cause = chain(&error), "audit record not written");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The way out: plan, authorise, run, release.
+
+use crate::Engine;
+use crate::error::EngineError;
+use model::{Field, StoredType, Table, TableId};
+use protection::caller::Caller;
+use protection::grant::Action;
+use protection::{FieldUse, Permit, ReadIntent, Released, Use};
+use query::elasticsearch::{CountRequest, EsError, SearchRequest};
+use query::{Ask, Limits, OutColumn, Question, Scope};
+use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
+use storage::Filter;
+
+/// What a read wants to do, before it is authorised.
+pub(crate) struct Wanted<'a> {
+    pub(crate) action: Action,
+    pub(crate) tables: &'a [Arc<Table>],
+    pub(crate) shape: String,
+    pub(crate) uses: Vec<(TableId, FieldUse)>,
+}
+
+impl Engine {
+    /// Authorises a read, records it, and freezes what it sees.
+    pub(crate) fn scope(&self, caller: &Caller, wanted: Wanted<'_>) -> Result<Scope, EngineError> {
+        let intent = ReadIntent {
+            action: wanted.action,
+            tables: wanted.tables.to_vec(),
+            shape: wanted.shape,
+            fields: wanted.uses,
+            purpose: String::new(),
+        };
+        let permit: Arc<Permit> = Arc::new(self.guard.authorise(caller, intent)?);
+        let ids: Vec<TableId> = wanted.tables.iter().map(|table| table.id).collect();
+        let snapshot = Arc::new(self.store.snapshot(&ids, &permit)?);
+        Ok(Scope { snapshot, permit })
+    }
+
+    /// `_search`: the whole answer of Elasticsearch's API.
+    ///
+    /// # Errors
+    /// In the words of Elasticsearch.
+    pub fn search(
+        &self,
+        caller: &Caller,
+        expression: &str,
+        body: &Json,
+        params: &[(String, String)],
+    ) -> Result<Released<Json>, EngineError> {
+        let tables = self.resolve(caller, expression)?;
+        let request = SearchRequest::parse(body, params)?;
+        let scope = self.scope(
+            caller,
+            Wanted {
+                action: Action::Read,
+                tables: &tables,
+                shape: request.shape(),
+                uses: request.uses(&tables),
+            },
+        )?;
+        let limits = Limits::standard();
+        let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.now())?;
+        let hits = answer.pointer("/hits/hits").and_then(Json::as_array).map_or(0, Vec::len);
+        Ok(release(&scope, answer, hits as u64))
+    }
+
+    /// `_count`.
+    ///
+    /// # Errors
+    /// In the words of Elasticsearch.
+    pub fn count(
+        &self,
+        caller: &Caller,
+        expression: &str,
+        body: &Json,
+        params: &[(String, String)],
+    ) -> Result<Released<Json>, EngineError> {
+        let tables = self.resolve(caller, expression)?;
+        let request = CountRequest::parse(body, params)?;
+        let scope = self.scope(
+            caller,
+            Wanted {
+                action: Action::Count,
+                tables: &tables,
+                shape: request.shape(),
+                uses: request.uses(&tables),
+            },
+        )?;
+        let limits = Limits::standard();
+        let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.now())?;
+        Ok(release(&scope, answer, 1))
+    }
+
+    /// `GET _doc`: the document with `found`, or `found: false`.
+    ///
+    /// # Errors
+    /// If there is no such table, or the caller may not read it.
+    pub fn get_document(
+        &self,
+        caller: &Caller,
+        index: &str,
+        id: &str,
+        include: &[String],
+        exclude: &[String],
+    ) -> Result<Released<Json>, EngineError> {
+        let table = self.table_for(caller, index)?;
+        let uses = vec![(table.id, FieldUse { field: "*".to_owned(), how: Use::Output })];
+        let scope = self.scope(
+            caller,
+            Wanted {
+                action: Action::Read,
+                tables: std::slice::from_ref(&table),
+                shape: "get _doc/?".to_owned(),
+                uses,
+            },
+        )?;
+        let question = Question {
+            filter: Filter::Ids(vec![self.sealer.row_id(id)]),
+            ask: Ask::Rows {
+                columns: vec![
+                    OutColumn::Id,
+                    OutColumn::Version,
+                    OutColumn::Seq,
+                    OutColumn::Source { include: include.to_vec(), exclude: exclude.to_vec() },
+                ],
+                limit: Some(1),
+            },
+        };
+        let batch = query::run(&scope, &question, &Limits::standard())?;
+        let mut answer = Map::new();
+        answer.insert("_index".to_owned(), json!(table.name.as_str()));
+        if batch.num_rows() == 0 {
+            answer.insert("_id".to_owned(), json!(id));
+            answer.insert("found".to_owned(), json!(false));
+            return Ok(release(&scope, Json::Object(answer), 0));
+        }
+        let text = |column: usize| {
+            let strings = arrow::array::AsArray::as_string_opt::<i32>(batch.column(column));
+            strings.map(|strings| strings.value(0).to_owned()).unwrap_or_default()
+        };
+        let number = |column: usize| {
+            let numbers = arrow::array::AsArray::as_primitive_opt::<arrow::datatypes::UInt64Type>(
+                batch.column(column),
+            );
+            numbers.map_or(0, |numbers| numbers.value(0))
+        };
+        answer.insert("_id".to_owned(), json!(text(0)));
+        answer.insert("_version".to_owned(), json!(number(1)));
+        answer.insert("_seq_no".to_owned(), json!(number(2)));
+        answer.insert("_primary_term".to_owned(), json!(1));
+        answer.insert("found".to_owned(), json!(true));
+        let source = serde_json::from_str(&text(3)).unwrap_or_else(|_| json!({}));
+        answer.insert("_source".to_owned(), source);
+        Ok(release(&scope, Json::Object(answer), 1))
+    }
+
+    /// `_field_caps`: what can be done with the fields that the caller may know.
+    ///
+    /// # Errors
+    /// If there is no such table.
+    pub fn field_caps(
+        &self,
+        caller: &Caller,
+        expression: &str,
+        patterns: &[String],
+    ) -> Result<Json, EngineError> {
+        let tables = self.resolve(caller, expression)?;
+        let mut fields: Map<String, Json> = Map::new();
+        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        for table in &tables {
+            for (name, es_type, field) in known_fields(table) {
+                let wanted = patterns.is_empty()
+                    || patterns.iter().any(|pattern| matches_pattern(pattern, &name));
+                if !wanted {
+                    continue;
+                }
+                let text = es_type == "text";
+                let sealed = field.stored() == StoredType::Sealed;
+                let caps = json!({
+                    "type": es_type,
+                    "metadata_field": false,
+                    "searchable": !sealed,
+                    "aggregatable": !text && !sealed,
+                });
+                let by_type = fields.entry(name).or_insert_with(|| json!({}));
+                if let Json::Object(by_type) = by_type {
+                    by_type.insert(es_type, caps);
+                }
+            }
+        }
+        Ok(json!({ "indices": names, "fields": fields }))
+    }
+
+    /// How large a table is.
+    ///
+    /// # Errors
+    /// If there is no such table.
+    pub fn table_stats(
+        &self,
+        caller: &Caller,
+        index: &str,
+    ) -> Result<storage::TableStats, EngineError> {
+        let table = self.table_for(caller, index)?;
+        Ok(self.store.stats(table.id)?)
+    }
+}
+
+/// Fields and their keyword companions, with Elasticsearch's type.
+fn known_fields(table: &Table) -> impl Iterator<Item = (String, String, &Field)> {
+    table.schema.fields().iter().flat_map(|field| {
+        let name = field.name.as_str();
+        let companion =
+            field.keyword_up_to.map(|_| (format!("{name}.keyword"), "keyword".to_owned(), field));
+        std::iter::once((name.to_owned(), field.es_type.clone(), field)).chain(companion)
+    })
+}
+
+/// `*` stands for any characters.
+pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(head) else { return false };
+    if rest.is_empty() {
+        return true;
+    }
+    let mut tails = name.char_indices().map(|(at, _)| &name[at..]).chain(std::iter::once(""));
+    tails.any(|tail| matches_pattern(rest, tail))
+}
+
+/// The only way from a scope to a caller.
+pub(crate) fn release<T: AnswerSize>(scope: &Scope, answer: T, rows: u64) -> Released<T> {
+    let bytes = answer.bytes();
+    scope.permit.release(answer, rows, bytes)
+}
+
+/// How large an answer is, for the record.
+pub(crate) trait AnswerSize {
+    /// Bytes of its values, about.
+    fn bytes(&self) -> u64;
+}
+
+impl AnswerSize for Json {
+    fn bytes(&self) -> u64 {
+        match self {
+            Json::Null | Json::Bool(_) => 4,
+            Json::Number(_) => 8,
+            Json::String(text) => text.len() as u64 + 2,
+            Json::Array(items) => items.iter().map(AnswerSize::bytes).sum::<u64>() + 2,
+            Json::Object(members) => {
+                members.iter().map(|(key, value)| key.len() as u64 + 3 + value.bytes()).sum()
+            }
+        }
+    }
+}
+
+impl From<EsError> for EngineError {
+    fn from(error: EsError) -> EngineError {
+        EngineError::new(error.status, &error.kind, error.reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names() {
+        assert!(matches_pattern("*", "a.b"));
+        assert!(matches_pattern("user.*", "user.email"));
+        assert!(matches_pattern("*id", "device_id"));
+        assert!(matches_pattern("a*c*e", "abcde"));
+        assert!(!matches_pattern("a*c*e", "abcdef"));
+        assert!(!matches_pattern("user", "user.email"));
+    }
+}

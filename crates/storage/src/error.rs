@@ -1,0 +1,61 @@
+use crate::catalog::CatalogError;
+use crate::log::LogError;
+use crate::read::ReadError;
+use std::io;
+
+/// Why the store could not do what it was asked. Carries no value of a document.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The write-ahead log could not be written or read.
+    #[error("the write-ahead log failed")]
+    Log(#[from] LogError),
+    /// The catalog could not be written or read.
+    #[error("the catalog failed")]
+    Catalog(#[from] CatalogError),
+    /// A segment could not be read.
+    #[error("a segment cannot be read")]
+    Read(#[from] ReadError),
+    /// The disk failed.
+    #[error("the disk failed")]
+    Disk(#[from] io::Error),
+    /// Tantivy failed to write a segment.
+    #[error("a segment cannot be written")]
+    Segment(#[from] tantivy::TantivyError),
+    /// Files of the log that are still needed are gone.
+    #[error("files are missing from {}; bring them back or restore a backup", dir.display())]
+    LogMissing {
+        /// The folder of the log.
+        dir: std::path::PathBuf,
+    },
+    /// There is no such table (any more).
+    #[error("no such table")]
+    NoTable,
+    /// A table of this name is there.
+    #[error("a table of this name exists already")]
+    TableExists,
+    /// Memory for new rows is used up because they cannot be written to disk as fast.
+    #[error("the store is busy writing; send the request again later")]
+    Busy,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A bug of ours.
+    #[error("internal error of the store: {0}")]
+    Internal(String),
+}
+
+impl StoreError {
+    pub(crate) fn internal(what: &str) -> StoreError {
+        StoreError::Internal(what.to_owned())
+    }
+
+    /// Whether the disk is full: the request can be sent again when there is room.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            StoreError::Log(error) => error.is_disk_full(),
+            StoreError::Disk(error) => error.kind() == io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Where rows live: from the log over the buffer to segments, and back.
+//!
+//! * [`Store`] takes sealed batches. [`Store::append`] returns when the log is durable; from then
+//!   on every [`Snapshot`] has the rows.
+//! * The newest rows stand in the buffer, in memory, and are made searchable when somebody reads.
+//!   A flush writes them into a segment: one sealed file with Tantivy's columns, postings and
+//!   store, in the order of the table. The [`Catalog`] says which segments make a table.
+//! * [`Snapshot`] freezes what a read sees: [`View`]s of segments and buffer chunks, asked with a
+//!   [`Filter`] and read by [`Column`]s.
+//!
+//! What never happens here: a row that is not a `SealedBatch` is not taken, a snapshot is not
+//! given without a `Permit`, a segment is not changed once it is written.
+
+pub mod catalog;
+pub mod disk;
+pub mod log;
+pub mod sealed_file;
+
+mod buffer;
+mod column_cache;
+mod compaction;
+mod error;
+mod filter;
+mod read;
+mod segment;
+mod store;
+mod text;
+mod worker;
+
+pub use error::StoreError;
+pub use filter::{Filter, Pattern};
+pub use read::{BLOCK, Block, Blocks, ReadError, Scored, Selection, Snapshot, View};
+pub use segment::{Column, KeywordColumn, MISSING, NumberColumn};
+pub use store::{Expect, Outcome, RowOutcome, Store, StoreSettings, TableStats};
+pub use text::analyze;

@@ -1,0 +1,354 @@
+//! What a read sees: a frozen set of segments and buffer chunks, with their deletes.
+
+use crate::Filter;
+use crate::segment::{Column, Segment};
+use model::{Field, Table, Value};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How many rows a [`Block`] has at most.
+pub const BLOCK: usize = 2048;
+
+/// Why rows could not be read. Carries no value.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A file is damaged, cut short or not readable; it is named. Restore it from a backup.
+    #[error("cannot read a segment: {0}; restore it from a backup")]
+    Damaged(String),
+    /// The filter cannot be answered, such as an expression that is no regular expression.
+    #[error("{0}")]
+    Filter(String),
+    /// The permit does not cover what was asked.
+    #[error("the permit does not cover this table")]
+    NotPermitted,
+    /// A bug of ours.
+    #[error("internal error while reading: {0}")]
+    Internal(String),
+}
+
+impl ReadError {
+    pub(crate) fn internal(what: &str) -> ReadError {
+        ReadError::Internal(what.to_owned())
+    }
+}
+
+impl From<std::io::Error> for ReadError {
+    fn from(error: std::io::Error) -> ReadError {
+        ReadError::Damaged(error.to_string())
+    }
+}
+
+impl From<tantivy::TantivyError> for ReadError {
+    fn from(error: tantivy::TantivyError) -> ReadError {
+        ReadError::Damaged(error.to_string())
+    }
+}
+
+/// A frozen set of rows over one or more tables.
+pub struct Snapshot {
+    tables: Vec<Arc<Table>>,
+    views: Vec<Arc<View>>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(tables: Vec<Arc<Table>>, views: Vec<Arc<View>>) -> Snapshot {
+        Snapshot { tables, views }
+    }
+
+    /// The tables in it.
+    pub fn tables(&self) -> &[Arc<Table>] {
+        &self.tables
+    }
+
+    /// Its segments and buffer chunks.
+    pub fn views(&self) -> &[Arc<View>] {
+        &self.views
+    }
+
+    /// The best `limit` rows by BM25 with the statistics of the whole snapshot, best first; ties
+    /// in the order of views and rows.
+    pub fn top_scored(&self, filter: &Filter, limit: usize) -> Result<Vec<Scored>, ReadError> {
+        let mut best: BinaryHeap<std::cmp::Reverse<Scored>> = BinaryHeap::new();
+        let statistics = crate::segment::Statistics::of(self);
+        for (number, view) in self.views.iter().enumerate() {
+            view.segment.best(&statistics, filter, &mut |row, score, floor| {
+                if !view.dead.contains(row) {
+                    best.push(std::cmp::Reverse(Scored { view: number as u32, row, score }));
+                    if best.len() > limit {
+                        best.pop();
+                    }
+                }
+                match best.peek() {
+                    Some(std::cmp::Reverse(worst)) if best.len() >= limit => worst.score,
+                    _ => floor,
+                }
+            })?;
+        }
+        let mut best: Vec<Scored> = best.into_iter().map(|scored| scored.0).collect();
+        best.sort_by(|left, right| right.cmp(left));
+        Ok(best)
+    }
+}
+
+/// A row and its score.
+#[derive(Clone, Copy, Debug)]
+pub struct Scored {
+    /// Which view of the snapshot.
+    pub view: u32,
+    /// Which row of the view.
+    pub row: u32,
+    /// BM25; never NaN.
+    pub score: f32,
+}
+
+impl Ord for Scored {
+    /// Larger is better: a higher score, then the earlier place.
+    fn cmp(&self, other: &Scored) -> std::cmp::Ordering {
+        self.score
+            .total_cmp(&other.score)
+            .then(other.view.cmp(&self.view))
+            .then(other.row.cmp(&self.row))
+    }
+}
+
+impl PartialOrd for Scored {
+    fn partial_cmp(&self, other: &Scored) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scored {
+    fn eq(&self, other: &Scored) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Scored {}
+
+/// A segment or a chunk of the buffer, with the deletes of its snapshot.
+pub struct View {
+    table: Arc<Table>,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) dead: Arc<RoaringBitmap>,
+    /// The last selection: a question's counts, folds and pages often share one filter.
+    last: Mutex<Option<(Filter, Arc<Selection>)>>,
+}
+
+impl View {
+    pub(crate) fn new(table: Arc<Table>, segment: Arc<Segment>, dead: Arc<RoaringBitmap>) -> View {
+        View { table, segment, dead, last: Mutex::new(None) }
+    }
+
+    /// The table as it is today; it may have fields that this view has no value of.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Row numbers are below this; some rows may be deleted.
+    pub fn rows(&self) -> u32 {
+        self.segment.rows()
+    }
+
+    /// How many rows are not deleted.
+    pub fn live_rows(&self) -> u32 {
+        self.segment.rows() - self.dead.len() as u32
+    }
+
+    /// The rows that match and are not deleted.
+    pub fn select(&self, filter: &Filter) -> Result<Arc<Selection>, ReadError> {
+        if let Some((last, selection)) = &*self.last.lock() {
+            if last == filter {
+                return Ok(Arc::clone(selection));
+            }
+        }
+        let selection = Arc::new(self.segment.select(&self.table, filter, &self.dead)?);
+        *self.last.lock() = Some((filter.clone(), Arc::clone(&selection)));
+        Ok(selection)
+    }
+
+    /// How many rows match, from postings where that is enough.
+    pub fn count(&self, filter: &Filter) -> Result<u64, ReadError> {
+        match self.segment.quick_count(&self.table, filter, &self.dead)? {
+            Some(count) => Ok(count),
+            None => Ok(self.select(filter)?.len() as u64),
+        }
+    }
+
+    /// The BM25 scores of rows that match, ascending row numbers.
+    pub fn scores(
+        &self,
+        snapshot: &Snapshot,
+        filter: &Filter,
+        rows: &[u32],
+    ) -> Result<Vec<f32>, ReadError> {
+        self.segment.scores(&crate::segment::Statistics::of(snapshot), filter, rows)
+    }
+
+    /// The column of a field, or of the companion `NAME.keyword`; `None` without values here.
+    pub fn column(&self, field: &str) -> Result<Option<Column>, ReadError> {
+        self.segment.column(&self.table, field)
+    }
+
+    /// Rows per distinct keyword from postings; `None` if rows were deleted or there is no index.
+    pub fn term_counts(&self, field: &str) -> Result<Option<Vec<(String, u64)>>, ReadError> {
+        if !self.dead.is_empty() {
+            return Ok(None);
+        }
+        self.segment.term_counts(&self.table, field)
+    }
+
+    /// The first text of each row of a text field.
+    pub fn texts(&self, field: &str, rows: &[u32]) -> Result<Vec<Option<String>>, ReadError> {
+        self.segment.texts(&self.table, field, rows)
+    }
+
+    /// The documents as JSON, with the fields that `keep` wants.
+    pub fn documents(
+        &self,
+        rows: &[u32],
+        keep: &dyn Fn(&Field) -> bool,
+    ) -> Result<Vec<String>, ReadError> {
+        self.segment.documents(&self.table, rows, keep)
+    }
+
+    /// The sealed values of each row.
+    pub fn sealed(&self, field: &str, rows: &[u32]) -> Result<Vec<Vec<Box<[u8]>>>, ReadError> {
+        self.segment.sealed(&self.table, field, rows)
+    }
+
+    /// The `_id` of each row.
+    pub fn ids(&self, rows: &[u32]) -> Result<Vec<String>, ReadError> {
+        self.segment.ids(rows)
+    }
+
+    /// The `_version` of each row.
+    pub fn versions(&self, rows: &[u32]) -> Result<Vec<u64>, ReadError> {
+        self.segment.versions(rows)
+    }
+
+    /// The number of each row.
+    pub fn seqs(&self, rows: &[u32]) -> Result<Vec<u64>, ReadError> {
+        self.segment.seqs(rows)
+    }
+
+    /// Bounds of a number or date column, maybe wider than its values; `None` without values.
+    pub fn bounds(&self, field: &str) -> Result<Option<(Value, Value)>, ReadError> {
+        Ok(self.column(field)?.and_then(|column| match column {
+            Column::Long(column) => Some((Value::Long(column.min()), Value::Long(column.max()))),
+            Column::Double(column) => {
+                Some((Value::Double(column.min()), Value::Double(column.max())))
+            }
+            Column::Keyword(_) | Column::Bool(_) => None,
+        }))
+    }
+
+    /// `Some(descending)` if the rows stand in the order of this field and all have a value.
+    pub fn sorted_by(&self, field: &str) -> Option<bool> {
+        self.segment.sorted_by(&self.table, field)
+    }
+}
+
+/// Rows of a view, ascending.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selection {
+    /// Every row; none is deleted.
+    All(u32),
+    /// These, one after the other.
+    Run(Range<u32>),
+    /// These.
+    Rows(Vec<u32>),
+}
+
+impl Selection {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Selection::All(rows) => *rows as usize,
+            Selection::Run(run) => run.len(),
+            Selection::Rows(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Block by block, in order.
+    pub fn blocks(&self) -> Blocks<'_> {
+        match self {
+            Selection::All(rows) => Blocks::Run(0..*rows),
+            Selection::Run(run) => Blocks::Run(run.clone()),
+            Selection::Rows(rows) => Blocks::Rows(rows.chunks(BLOCK)),
+        }
+    }
+}
+
+/// The blocks of a [`Selection`].
+pub enum Blocks<'a> {
+    /// What is left of a run.
+    Run(Range<u32>),
+    /// What is left of a list.
+    Rows(std::slice::Chunks<'a, u32>),
+}
+
+impl<'a> Iterator for Blocks<'a> {
+    type Item = Block<'a>;
+
+    fn next(&mut self) -> Option<Block<'a>> {
+        match self {
+            Blocks::Run(run) if run.start >= run.end => None,
+            Blocks::Run(run) => {
+                let start = run.start;
+                let len = (run.end - start).min(BLOCK as u32);
+                run.start += len;
+                Some(Block::Run { start, len })
+            }
+            Blocks::Rows(chunks) => chunks.next().map(Block::Rows),
+        }
+    }
+}
+
+/// At most [`BLOCK`] rows, ascending.
+#[derive(Clone, Copy, Debug)]
+pub enum Block<'a> {
+    /// One after the other.
+    Run {
+        /// The first.
+        start: u32,
+        /// How many.
+        len: u32,
+    },
+    /// These.
+    Rows(&'a [u32]),
+}
+
+impl Block<'_> {
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Block::Run { len, .. } => *len as usize,
+            Block::Rows(rows) => rows.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of the row at `place`.
+    ///
+    /// # Panics
+    /// If the block is shorter.
+    pub fn row(&self, place: usize) -> u32 {
+        match self {
+            Block::Run { start, .. } => start + place as u32,
+            Block::Rows(rows) => rows[place],
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! BM25 over a whole snapshot: every table is scored with the statistics of all its views, so that
+//! a score does not depend on how its rows are spread over segments.
+
+use super::Segment;
+use crate::Filter;
+use crate::read::{ReadError, Snapshot};
+use model::{Table, TableId};
+use std::sync::Arc;
+use tantivy::query::{Bm25StatisticsProvider, EnableScoring};
+use tantivy::schema::Field as TantivyField;
+use tantivy::{DocSet, TERMINATED, Term};
+
+/// The views of a snapshot, for their statistics.
+pub(crate) struct Statistics {
+    views: Vec<(Arc<Table>, Arc<Segment>)>,
+}
+
+impl Statistics {
+    pub(crate) fn of(snapshot: &Snapshot) -> Statistics {
+        let views = snapshot.views().iter();
+        Statistics {
+            views: views
+                .map(|view| (Arc::clone(view.table()), Arc::clone(&view.segment)))
+                .collect(),
+        }
+    }
+
+    fn table_of(&self, segment: &Segment) -> Option<&Arc<Table>> {
+        let same = |other: &Arc<Segment>| std::ptr::eq(Arc::as_ptr(other), segment);
+        self.views.iter().find(|(_, other)| same(other)).map(|(table, _)| table)
+    }
+}
+
+/// The statistics of one table.
+struct TableStatistics<'a> {
+    statistics: &'a Statistics,
+    table: TableId,
+}
+
+impl TableStatistics<'_> {
+    fn sum(&self, of: impl Fn(&Segment) -> tantivy::Result<u64>) -> tantivy::Result<u64> {
+        let views = self.statistics.views.iter().filter(|(table, _)| table.id == self.table);
+        views.map(|(_, segment)| of(segment)).sum()
+    }
+}
+
+impl Bm25StatisticsProvider for TableStatistics<'_> {
+    fn total_num_tokens(&self, field: TantivyField) -> tantivy::Result<u64> {
+        self.sum(|segment| match segment.layout.has(field) {
+            true => Ok(segment.reader().inverted_index(field)?.total_num_tokens()),
+            false => Ok(0),
+        })
+    }
+
+    fn total_num_docs(&self) -> tantivy::Result<u64> {
+        self.sum(|segment| Ok(u64::from(segment.rows)))
+    }
+
+    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
+        self.sum(|segment| match segment.layout.has(term.field()) {
+            true => {
+                let index = segment.reader().inverted_index(term.field())?;
+                Ok(u64::from(index.doc_freq(term)?))
+            }
+            false => Ok(0),
+        })
+    }
+}
+
+impl Segment {
+    /// Calls `take` with rows and scores that beat the floor it last returned.
+    pub(crate) fn best(
+        &self,
+        statistics: &Statistics,
+        filter: &Filter,
+        take: &mut dyn FnMut(u32, f32, f32) -> f32,
+    ) -> Result<(), ReadError> {
+        let Some(table) = statistics.table_of(self) else { return Ok(()) };
+        let query = self.query(table, filter)?;
+        let of_table = TableStatistics { statistics, table: table.id };
+        let scoring = EnableScoring::enabled_from_statistics_provider(&of_table, &self.searcher);
+        let weight = query.weight(scoring)?;
+        // A score of zero counts too (`filter` alone): the floor starts below it.
+        let mut floor = f32::MIN;
+        weight.for_each_pruning(floor, self.reader(), &mut |row, score| {
+            floor = take(row, score, floor);
+            floor
+        })?;
+        Ok(())
+    }
+
+    /// The scores of rows that match, in ascending order of rows; 0 for one that does not.
+    pub(crate) fn scores(
+        &self,
+        statistics: &Statistics,
+        filter: &Filter,
+        rows: &[u32],
+    ) -> Result<Vec<f32>, ReadError> {
+        let Some(table) = statistics.table_of(self) else { return Ok(vec![0.0; rows.len()]) };
+        let query = self.query(table, filter)?;
+        let of_table = TableStatistics { statistics, table: table.id };
+        let scoring = EnableScoring::enabled_from_statistics_provider(&of_table, &self.searcher);
+        let mut scorer = query.weight(scoring)?.scorer(self.reader(), 1.0)?;
+        let mut scores = Vec::with_capacity(rows.len());
+        for &row in rows {
+            let at = match scorer.doc() {
+                TERMINATED => TERMINATED,
+                doc if doc < row => scorer.seek(row),
+                doc => doc,
+            };
+            scores.push(if at == row { scorer.score() } else { 0.0 });
+        }
+        Ok(scores)
+    }
+}

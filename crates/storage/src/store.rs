@@ -1,0 +1,936 @@
+//! The store: appends sealed batches, gives snapshots, flushes and compacts behind them.
+//!
+//! Which lock before which: a table's `state` before the catalog and the log's queue; `tables` is
+//! never held while a `state` is taken for longer than to find it.
+
+use crate::StoreError;
+use crate::buffer::{Buffer, index_chunk};
+use crate::catalog::{Catalog, Edit, SegmentRecord};
+use crate::column_cache::ColumnCache;
+use crate::disk::Disk;
+use crate::log::{FrameNumber, Log, LogFrame};
+use crate::read::{Snapshot, View};
+use crate::sealed_file::{FrameCache, SealedReader};
+use crate::segment::{Rows, Segment};
+use crate::worker::Workers;
+use model::{Batch, Clock, GeneratedId, Op, SegmentId, Seq, Table, TableId, TableName};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use protection::keys::KeyRing;
+use protection::{Permit, SealedBatch};
+use roaring::RoaringBitmap;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The purpose under which segment keys are wrapped.
+const SEGMENT_PURPOSE: &str = "segment";
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Its folder: the log in `log`, segments in `segments`, the catalog in `catalog.db`.
+    pub dir: PathBuf,
+    /// The disk for log and segments.
+    pub disk: Arc<dyn Disk>,
+    /// The opened key ring.
+    pub keys: Arc<KeyRing>,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// A table's buffer is written to a segment at this many rows …
+    pub flush_rows: usize,
+    /// … or this many bytes …
+    pub flush_bytes: usize,
+    /// … or when its oldest row waited this long.
+    pub flush_after: Duration,
+    /// Decoded columns kept in memory.
+    pub column_cache_bytes: usize,
+    /// Decrypted frames kept in memory.
+    pub frame_cache_bytes: usize,
+    /// Whether flushing and compaction run by themselves; tests call them.
+    pub background: bool,
+}
+
+impl StoreSettings {
+    /// What a server uses.
+    pub fn new(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        keys: Arc<KeyRing>,
+        clock: Arc<dyn Clock>,
+    ) -> StoreSettings {
+        StoreSettings {
+            dir: dir.to_owned(),
+            disk,
+            keys,
+            clock,
+            flush_rows: 200_000,
+            flush_bytes: 96 * 1024 * 1024,
+            flush_after: Duration::from_secs(30),
+            column_cache_bytes: 1024 * 1024 * 1024,
+            frame_cache_bytes: 128 * 1024 * 1024,
+            background: true,
+        }
+    }
+}
+
+/// What a row's writer expects of the row that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// That there is none (`create`).
+    Absent,
+    /// That there is one with this number (`if_seq_no`).
+    Seq(Seq),
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The first row of its `_id`.
+    Created,
+    /// It took the place of an older one.
+    Updated,
+    /// The row was deleted.
+    Deleted,
+    /// There was nothing to delete.
+    NotFound,
+    /// What was expected did not hold; nothing happened.
+    Conflict,
+}
+
+/// The answer for one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowOutcome {
+    /// The row's number.
+    pub seq: Seq,
+    /// How many times the row of this `_id` was written; for a conflict that of the row there.
+    pub version: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// How large a table is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// Rows that are not deleted.
+    pub rows: u64,
+    /// Deleted rows that are still in segments.
+    pub deleted_rows: u64,
+    /// Bytes of segment files.
+    pub bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Rows in the buffer.
+    pub buffered_rows: u64,
+}
+
+/// A node's store. Cheap to clone; the last clone to go stops the workers.
+pub struct Store {
+    inner: Arc<Inner>,
+    workers: Mutex<Option<Workers>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) settings: StoreSettings,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) log: Log,
+    tables: RwLock<BTreeMap<TableId, Arc<TableStore>>>,
+    next_seq: AtomicU64,
+    pub(crate) columns: Arc<ColumnCache>,
+    frames: Arc<FrameCache>,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) wake: Condvar,
+    pub(crate) wake_lock: Mutex<()>,
+}
+
+/// One table in memory.
+pub(crate) struct TableStore {
+    pub(crate) state: Mutex<State>,
+    /// Told when a pending batch leaves the line, and when a flush made room.
+    pub(crate) turn: Condvar,
+    /// Held by whoever indexes buffer rows, so that two readers do not do it twice.
+    indexing: Mutex<()>,
+    /// Held by whoever flushes or compacts this table.
+    pub(crate) working: Mutex<()>,
+}
+
+pub(crate) struct State {
+    pub(crate) table: Arc<Table>,
+    pub(crate) buffer: Buffer,
+    /// Counts the times the buffer forgot batches: their places change then.
+    pub(crate) generation: u64,
+    pub(crate) segments: Vec<LiveSegment>,
+    pending: VecDeque<Pending>,
+    pub(crate) dropped: bool,
+    /// When the oldest row in the buffer came.
+    pub(crate) oldest: Option<std::time::Instant>,
+}
+
+/// A segment of the table now.
+#[derive(Clone)]
+pub(crate) struct LiveSegment {
+    pub(crate) record: SegmentRecord,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) dead: Arc<RoaringBitmap>,
+    /// Whether the catalog has these deletes.
+    pub(crate) dead_saved: bool,
+}
+
+/// A batch that is in the log's line but not yet durable.
+struct Pending {
+    frame: FrameNumber,
+    ids: Vec<Box<str>>,
+}
+
+impl Store {
+    /// Opens the store in its folder and brings back what the log holds.
+    ///
+    /// # Errors
+    /// If a file is damaged, missing, too new or under another key.
+    pub fn open(settings: StoreSettings) -> Result<Store, StoreError> {
+        let disk = Arc::clone(&settings.disk);
+        disk.create_dir_all(&settings.dir)?;
+        let segments_dir = settings.dir.join("segments");
+        disk.create_dir_all(&segments_dir)?;
+        // SQLite is always on the real disk.
+        std::fs::create_dir_all(&settings.dir)?;
+        let catalog = Arc::new(Catalog::open(&settings.dir.join("catalog.db"), &settings.keys)?);
+        let columns = Arc::new(ColumnCache::new(settings.column_cache_bytes));
+        let frames = Arc::new(FrameCache::new(settings.frame_cache_bytes));
+
+        let mut tables = BTreeMap::new();
+        for table in catalog.tables()? {
+            tables.insert(table.id, Arc::new(TableStore::new(table)));
+        }
+        let records = catalog.segments()?;
+        remove_orphans(&*disk, &segments_dir, &records)?;
+        let mut next_seq = 1;
+        for record in records {
+            next_seq = next_seq.max(record.max_seq.0 + 1);
+            let Some(table) = tables.get(&record.table) else { continue };
+            let mut state = table.state.lock();
+            let live = open_segment(&settings, &state.table, record, &columns, &frames)?;
+            state.segments.push(live);
+        }
+        let flushed: HashMap<TableId, Seq> = catalog.flushed()?.into_iter().collect();
+        next_seq = flushed.values().map(|seq| seq.0 + 1).fold(next_seq, u64::max);
+
+        let replay = |frame: LogFrame| -> Result<(), StoreError> {
+            let entry = Entry::decode(&frame.payload)?;
+            let last = entry.first_seq + entry.batch.batch().rows.len() as u64;
+            next_seq = next_seq.max(last);
+            let Some(table) = tables.get(&entry.table) else { return Ok(()) };
+            if flushed.get(&entry.table).is_some_and(|flushed| last <= flushed.0 + 1) {
+                return Ok(());
+            }
+            let mut state = table.state.lock();
+            state.publish(entry.batch, entry.first_seq, &entry.skipped, frame.number.0)?;
+            Ok(())
+        };
+        let log_dir = settings.dir.join("log");
+        let (log, replayed) =
+            Log::open(Arc::clone(&disk), &log_dir, Arc::clone(&settings.keys), replay)?;
+        // The log knows by itself when a file in its middle is missing, but not when its oldest are.
+        if catalog.log_released()?.unwrap_or(1) < replayed.first.0 {
+            return Err(StoreError::LogMissing { dir: log_dir });
+        }
+
+        let background = settings.background;
+        let inner = Arc::new(Inner {
+            settings,
+            catalog,
+            log,
+            tables: RwLock::new(tables),
+            next_seq: AtomicU64::new(next_seq),
+            columns,
+            frames,
+            stopping: AtomicBool::new(false),
+            wake: Condvar::new(),
+            wake_lock: Mutex::new(()),
+        });
+        let workers = background.then(|| Workers::start(&inner)).transpose()?;
+        Ok(Store { inner, workers: Mutex::new(workers) })
+    }
+
+    /// The catalog, for small records of others.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.inner.catalog
+    }
+
+    /// All tables by name.
+    pub fn tables(&self) -> Vec<Arc<Table>> {
+        let mut tables: Vec<Arc<Table>> =
+            self.inner.all().iter().map(|table| Arc::clone(&table.state.lock().table)).collect();
+        tables.sort_by(|left, right| left.name.cmp(&right.name));
+        tables
+    }
+
+    /// The table with this name.
+    pub fn table(&self, name: &str) -> Option<Arc<Table>> {
+        let all = self.inner.all();
+        let tables = all.iter().map(|table| Arc::clone(&table.state.lock().table));
+        tables.into_iter().find(|table| table.name.as_str() == name)
+    }
+
+    /// The table with this id.
+    pub fn table_by_id(&self, id: TableId) -> Option<Arc<Table>> {
+        self.inner.find(id).ok().map(|table| Arc::clone(&table.state.lock().table))
+    }
+
+    /// Makes a table; its id is chosen here.
+    ///
+    /// # Errors
+    /// If a table of this name is there or the catalog fails.
+    pub fn create_table(&self, mut table: Table) -> Result<Arc<Table>, StoreError> {
+        let mut tables = self.inner.tables.write();
+        let taken =
+            |name: &TableName| tables.values().any(|other| other.state.lock().table.name == *name);
+        if taken(&table.name) {
+            return Err(StoreError::TableExists);
+        }
+        table.id = self.inner.catalog.next_table_id()?;
+        let edit = Edit { put_tables: vec![table.clone()], ..Edit::default() };
+        self.inner.catalog.commit(&edit)?;
+        let id = table.id;
+        let store = Arc::new(TableStore::new(table));
+        let made = Arc::clone(&store.state.lock().table);
+        tables.insert(id, store);
+        Ok(made)
+    }
+
+    /// Replaces the settings and fields of a table; durable when this returns.
+    ///
+    /// # Errors
+    /// If the table is gone, fields were taken away or changed their type, or the catalog fails.
+    pub fn put_table(&self, table: Table) -> Result<Arc<Table>, StoreError> {
+        let store = self.inner.find(table.id)?;
+        let mut state = store.state.lock();
+        let kept = state.table.schema.fields().iter().zip(table.schema.fields());
+        let same = kept.into_iter().all(|(old, new)| old.name == new.name && old.ty == new.ty);
+        if !same || table.schema.fields().len() < state.table.schema.fields().len() {
+            return Err(StoreError::internal("a table's fields only grow"));
+        }
+        let edit = Edit { put_tables: vec![table.clone()], ..Edit::default() };
+        self.inner.catalog.commit(&edit)?;
+        state.table = Arc::new(table);
+        Ok(Arc::clone(&state.table))
+    }
+
+    /// Drops a table. Its data stays restorable for seven days.
+    ///
+    /// # Errors
+    /// If the table is gone or the catalog fails.
+    pub fn drop_table(&self, id: TableId) -> Result<(), StoreError> {
+        let store = self.inner.find(id)?;
+        let now = self.inner.settings.clock.now();
+        let edit = Edit { drop_tables: vec![(id, now)], ..Edit::default() };
+        self.inner.catalog.commit(&edit)?;
+        store.state.lock().dropped = true;
+        self.inner.tables.write().remove(&id);
+        Ok(())
+    }
+
+    /// Writes a batch. When this returns, it is durable and every later snapshot has it.
+    ///
+    /// `expects` says for each row what must hold; an empty slice expects nothing. A row whose
+    /// expectation fails is left out alone.
+    ///
+    /// # Errors
+    /// If the log cannot be written (nothing of the batch is kept then), the table is gone, or
+    /// the buffer stays full for a minute.
+    pub fn append(
+        &self,
+        table: TableId,
+        batch: SealedBatch,
+        expects: &[Expect],
+    ) -> Result<Vec<RowOutcome>, StoreError> {
+        let inner = &self.inner;
+        if inner.stopping.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        let store = inner.find(table)?;
+        let mut payload = Entry::head(table);
+        batch.encode(&mut payload);
+        let rows = batch.batch().rows.len() as u64;
+        let ids: Vec<Box<str>> =
+            batch.batch().rows.iter().filter_map(|row| row.id.clone()).collect();
+
+        let mut state = store.wait_for_room(&inner.settings)?;
+        state = store.wait_for_ids(state, batch.batch(), expects);
+        if state.dropped {
+            return Err(StoreError::NoTable);
+        }
+        let skipped = state.skipped(batch.batch(), expects)?;
+        let first_seq = inner.next_seq.fetch_add(rows, Ordering::AcqRel);
+        Entry::finish(&mut payload, first_seq, &skipped);
+        let frame = inner.log.append(payload)?;
+        state.pending.push_back(Pending { frame, ids });
+        drop(state);
+
+        let durable = inner.log.wait(frame);
+
+        let mut state = store.state.lock();
+        while state.pending.front().is_some_and(|first| first.frame != frame) {
+            store.turn.wait(&mut state);
+        }
+        state.pending.pop_front();
+        let outcomes = match durable {
+            Ok(()) => state.publish(batch, first_seq, &skipped, frame.0),
+            Err(error) => Err(error.into()),
+        };
+        let full = state.buffer.rows() >= inner.settings.flush_rows
+            || state.buffer.bytes() >= inner.settings.flush_bytes;
+        drop(state);
+        store.turn.notify_all();
+        if full {
+            inner.wake_workers();
+        }
+        outcomes
+    }
+
+    /// The rows of these `_id`s as they are stored, to be written again with changes; `None` for
+    /// an id that has no row. This is not a read: nothing of it may reach a caller.
+    ///
+    /// # Errors
+    /// If a segment cannot be read or the table is gone.
+    pub fn stored_rows(
+        &self,
+        table: TableId,
+        ids: &[&str],
+    ) -> Result<Vec<Option<(Batch, Seq, u64)>>, StoreError> {
+        let store = self.inner.find(table)?;
+        let (table, views) = self.inner.views(&store)?;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut row = None;
+            for view in &views {
+                let rows = view.segment.rows_with_id(id)?;
+                if let Some(&live) = rows.iter().find(|&&row| !view.dead.contains(row)) {
+                    let batch = view.segment.rows_as_batch(&table, &[live])?;
+                    let seq = view.segment.seqs(&[live])?[0];
+                    let version = view.segment.versions(&[live])?[0];
+                    row = Some((batch, Seq(seq), version));
+                    break;
+                }
+            }
+            found.push(row);
+        }
+        Ok(found)
+    }
+
+    /// What a read sees now.
+    ///
+    /// # Errors
+    /// If the permit does not cover a table, a table is gone, or new rows cannot be indexed.
+    pub fn snapshot(&self, tables: &[TableId], permit: &Permit) -> Result<Snapshot, StoreError> {
+        let mut all = Vec::new();
+        let mut named = Vec::new();
+        for &id in tables {
+            if !permit.covers_table(id) {
+                return Err(crate::ReadError::NotPermitted.into());
+            }
+            let store = self.inner.find(id)?;
+            let (table, views) = self.inner.views(&store)?;
+            named.push(table);
+            all.extend(views);
+        }
+        Ok(Snapshot::new(named, all))
+    }
+
+    /// How large a table is.
+    ///
+    /// # Errors
+    /// If the table is gone.
+    pub fn stats(&self, table: TableId) -> Result<TableStats, StoreError> {
+        let store = self.inner.find(table)?;
+        let state = store.state.lock();
+        let buffered: u64 = state
+            .buffer
+            .batches()
+            .iter()
+            .map(|batch| u64::from(batch.rows.len()) - batch.dead.len())
+            .sum();
+        let mut stats =
+            TableStats { buffered_rows: buffered, rows: buffered, ..Default::default() };
+        for live in &state.segments {
+            stats.rows += u64::from(live.record.rows) - live.dead.len();
+            stats.deleted_rows += live.dead.len();
+            stats.bytes += live.record.bytes;
+            stats.segments += 1;
+        }
+        Ok(stats)
+    }
+
+    /// Bytes of the log's files.
+    pub fn log_bytes(&self) -> u64 {
+        self.inner.log.file_bytes()
+    }
+
+    /// Writes all buffers into segments.
+    ///
+    /// # Errors
+    /// If the disk or the catalog fails; the rows stay in log and buffer.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        for table in self.inner.all() {
+            self.inner.flush(&table)?;
+        }
+        Ok(())
+    }
+
+    /// Merges segments until the policy finds nothing to do.
+    ///
+    /// # Errors
+    /// If the disk or the catalog fails; the old segments stay.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        for table in self.inner.all() {
+            while self.inner.compact(&table)? {}
+        }
+        Ok(())
+    }
+
+    /// Stops the workers. Rows in the buffer stay in the log and come back at the next start.
+    pub fn close(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+        self.inner.wake_workers();
+        if let Some(workers) = self.workers.lock().take() {
+            workers.join();
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Inner {
+    pub(crate) fn all(&self) -> Vec<Arc<TableStore>> {
+        self.tables.read().values().cloned().collect()
+    }
+
+    fn find(&self, id: TableId) -> Result<Arc<TableStore>, StoreError> {
+        self.tables.read().get(&id).cloned().ok_or(StoreError::NoTable)
+    }
+
+    pub(crate) fn wake_workers(&self) {
+        let _guard = self.wake_lock.lock();
+        self.wake.notify_all();
+    }
+
+    /// The table and its views now; indexes buffer rows that nobody has read yet.
+    fn views(&self, store: &TableStore) -> Result<(Arc<Table>, Vec<Arc<View>>), StoreError> {
+        let _indexing = store.indexing.lock();
+        let (table, segments, mut chunks, missing, dead, generation) = {
+            let state = store.state.lock();
+            let missing = state.buffer.uncovered(self.settings.flush_rows);
+            let dead: Vec<Arc<RoaringBitmap>> =
+                state.buffer.batches().iter().map(|batch| Arc::clone(&batch.dead)).collect();
+            (
+                Arc::clone(&state.table),
+                state.segments.clone(),
+                state.buffer.chunks(),
+                missing,
+                dead,
+                state.generation,
+            )
+        };
+        if let Some((batches, rows)) = missing {
+            let lengths: Vec<u32> = rows.iter().map(|rows| rows.len()).collect();
+            let chunk = index_chunk(&table, &rows, &self.columns)?;
+            chunks.retain(|chunk| chunk.batches.end <= batches.start);
+            chunks.push(crate::buffer::Chunk {
+                batches: batches.clone(),
+                lengths: Arc::from(lengths),
+                segment: Arc::clone(&chunk),
+            });
+            let mut state = store.state.lock();
+            if state.generation == generation {
+                state.buffer.cover(chunks.last().expect("it was just pushed").clone());
+            }
+        }
+        let mut views = Vec::with_capacity(segments.len() + chunks.len());
+        for live in segments {
+            views.push(Arc::new(View::new(Arc::clone(&table), live.segment, live.dead)));
+        }
+        for chunk in chunks {
+            let gone = Arc::new(chunk.dead(&dead));
+            views.push(Arc::new(View::new(Arc::clone(&table), chunk.segment, gone)));
+        }
+        Ok((table, views))
+    }
+
+    /// The path of a segment's file.
+    pub(crate) fn segment_path(&self, id: SegmentId) -> PathBuf {
+        segment_path(&self.settings.dir, id)
+    }
+
+    /// A writer for a new segment's file.
+    pub(crate) fn new_segment_file(
+        &self,
+        table: TableId,
+        id: SegmentId,
+    ) -> Result<crate::sealed_file::SealedWriter, StoreError> {
+        Ok(crate::sealed_file::SealedWriter::create(
+            &self.settings.disk,
+            &self.segment_path(id),
+            &self.settings.keys,
+            SEGMENT_PURPOSE,
+            &identity(table, id),
+        )?)
+    }
+
+    /// Opens a segment that was just written.
+    pub(crate) fn open_segment(
+        &self,
+        table: &Table,
+        record: SegmentRecord,
+    ) -> Result<LiveSegment, StoreError> {
+        open_segment(&self.settings, table, record, &self.columns, &self.frames)
+    }
+
+    /// A reader of a segment's file, for a merge.
+    pub(crate) fn reopen(&self, table: &Table, id: SegmentId) -> Result<Segment, StoreError> {
+        let sealed = sealed_reader(&self.settings, table.id, id, &self.frames)?;
+        Ok(Segment::open(table, sealed, &self.columns)?)
+    }
+
+    /// Lets the log drop what all tables have in segments.
+    pub(crate) fn release_log(&self) -> Result<(), StoreError> {
+        // Appends that are under way have higher numbers than this.
+        let mut oldest = self.log.next().0;
+        for table in self.all() {
+            let state = table.state.lock();
+            let pending = state.pending.front().map(|pending| pending.frame.0);
+            oldest = oldest.min(pending.unwrap_or(oldest));
+            oldest = oldest.min(state.buffer.oldest_frame().unwrap_or(oldest));
+        }
+        let edit = Edit { log_released: Some(oldest), ..Edit::default() };
+        self.catalog.commit(&edit)?;
+        self.log.release_before(FrameNumber(oldest))?;
+        Ok(())
+    }
+}
+
+impl TableStore {
+    fn new(table: Table) -> TableStore {
+        TableStore {
+            state: Mutex::new(State {
+                table: Arc::new(table),
+                buffer: Buffer::default(),
+                generation: 0,
+                segments: Vec::new(),
+                pending: VecDeque::new(),
+                dropped: false,
+                oldest: None,
+            }),
+            turn: Condvar::new(),
+            indexing: Mutex::new(()),
+            working: Mutex::new(()),
+        }
+    }
+
+    /// Waits while the buffer holds several flushes' worth of rows.
+    fn wait_for_room(&self, settings: &StoreSettings) -> Result<MutexGuard<'_, State>, StoreError> {
+        const FLUSHES_WAITING_MAX: usize = 3;
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        let mut state = self.state.lock();
+        while settings.background
+            && (state.buffer.rows() >= settings.flush_rows * FLUSHES_WAITING_MAX
+                || state.buffer.bytes() >= settings.flush_bytes * FLUSHES_WAITING_MAX)
+        {
+            if self.turn.wait_until(&mut state, deadline).timed_out() {
+                return Err(StoreError::Busy);
+            }
+        }
+        Ok(state)
+    }
+
+    /// Waits until no earlier batch that is still on its way to the disk touches an id about
+    /// which something is expected.
+    fn wait_for_ids<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        batch: &Batch,
+        expects: &[Expect],
+    ) -> MutexGuard<'a, State> {
+        let wanted: Vec<&str> = batch
+            .rows
+            .iter()
+            .zip(expects)
+            .filter(|(_, expect)| **expect != Expect::Any)
+            .filter_map(|(row, _)| row.id.as_deref())
+            .collect();
+        if wanted.is_empty() {
+            return state;
+        }
+        let touched = |state: &State| {
+            let mut ids = state.pending.iter().flat_map(|pending| &pending.ids);
+            ids.any(|id| wanted.contains(&id.as_ref()))
+        };
+        while touched(&state) {
+            self.turn.wait(&mut state);
+        }
+        state
+    }
+}
+
+/// Where the live row of an id stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Buffer((usize, u32)),
+    Segment(usize, u32),
+}
+
+impl State {
+    /// The rows of `batch` whose expectation does not hold.
+    fn skipped(&self, batch: &Batch, expects: &[Expect]) -> Result<RoaringBitmap, StoreError> {
+        let mut skipped = RoaringBitmap::new();
+        // What earlier rows of the same batch do to an id.
+        let mut here: HashMap<&str, bool> = HashMap::new();
+        for (number, row) in batch.rows.iter().enumerate() {
+            let Some(id) = row.id.as_deref() else { continue };
+            let expect = expects.get(number).copied().unwrap_or(Expect::Any);
+            let holds = match (expect, here.get(id)) {
+                (Expect::Any, _) => true,
+                (Expect::Absent, Some(&exists)) => !exists,
+                (Expect::Absent, None) => self.find(id)?.is_none(),
+                (Expect::Seq(_), Some(_)) => false,
+                (Expect::Seq(seq), None) => match self.find(id)? {
+                    Some(place) => self.seq_and_version(place)?.0 == seq.0,
+                    None => false,
+                },
+            };
+            if holds {
+                here.insert(id, row.op == Op::Put);
+            } else {
+                skipped.insert(number as u32);
+            }
+        }
+        Ok(skipped)
+    }
+
+    fn find(&self, id: &str) -> Result<Option<Place>, StoreError> {
+        if let Some(place) = self.buffer.find(id) {
+            return Ok(Some(Place::Buffer(place)));
+        }
+        if let Some(GeneratedId(seq)) = GeneratedId::parse(id) {
+            if let Some(place) = self.buffer.find_seq(seq.0) {
+                return Ok(Some(Place::Buffer(place)));
+            }
+        }
+        for (number, live) in self.segments.iter().enumerate().rev() {
+            let rows = live.segment.rows_with_id(id)?;
+            if let Some(&row) = rows.iter().find(|&&row| !live.dead.contains(row)) {
+                return Ok(Some(Place::Segment(number, row)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn seq_and_version(&self, place: Place) -> Result<(u64, u64), StoreError> {
+        Ok(match place {
+            Place::Buffer((batch, row)) => {
+                let rows = &self.buffer.batches()[batch].rows;
+                (rows.seqs[row as usize], rows.versions[row as usize])
+            }
+            Place::Segment(number, row) => {
+                let segment = &self.segments[number].segment;
+                (segment.seqs(&[row])?[0], segment.versions(&[row])?[0])
+            }
+        })
+    }
+
+    fn kill(&mut self, place: Place) {
+        match place {
+            Place::Buffer(place) => self.buffer.kill(place),
+            Place::Segment(number, row) => {
+                let live = &mut self.segments[number];
+                Arc::make_mut(&mut live.dead).insert(row);
+                live.dead_saved = false;
+            }
+        }
+    }
+
+    /// Makes a durable batch visible, all of it at once.
+    fn publish(
+        &mut self,
+        batch: SealedBatch,
+        first_seq: u64,
+        skipped: &RoaringBitmap,
+        frame: u64,
+    ) -> Result<Vec<RowOutcome>, StoreError> {
+        let batch = batch.into_batch();
+        let mut dead = RoaringBitmap::new();
+        let mut versions = vec![1; batch.rows.len()];
+        let mut outcomes = Vec::with_capacity(batch.rows.len());
+        // The row of this batch that an id has now, or that it has none any more.
+        let mut here: HashMap<&str, Option<u32>> = HashMap::new();
+        let mut killed = Vec::new();
+        for (number, row) in batch.rows.iter().enumerate() {
+            let seq = Seq(first_seq + number as u64);
+            let number = number as u32;
+            let mut outcome =
+                |outcome, version| outcomes.push(RowOutcome { seq, version, outcome });
+            let Some(id) = row.id.as_deref() else {
+                outcome(Outcome::Created, 1);
+                continue;
+            };
+            let before = match here.get(id) {
+                Some(&row) => row.map(|row| (versions[row as usize], None, Some(row))),
+                None => match self.find(id)? {
+                    Some(place) => Some((self.seq_and_version(place)?.1, Some(place), None)),
+                    None => None,
+                },
+            };
+            if skipped.contains(number) {
+                dead.insert(number);
+                outcome(Outcome::Conflict, before.map_or(0, |(version, ..)| version));
+                continue;
+            }
+            let version = before.map_or(1, |(version, ..)| version + 1);
+            if let Some((_, place, earlier)) = before {
+                killed.extend(place);
+                dead.extend(earlier);
+            }
+            versions[number as usize] = version;
+            match row.op {
+                Op::Put => {
+                    here.insert(id, Some(number));
+                    let updated = before.is_some();
+                    outcome(if updated { Outcome::Updated } else { Outcome::Created }, version);
+                }
+                Op::Delete => {
+                    here.insert(id, None);
+                    dead.insert(number);
+                    let found = before.is_some();
+                    outcome(if found { Outcome::Deleted } else { Outcome::NotFound }, version);
+                }
+            }
+        }
+        for place in killed {
+            self.kill(place);
+        }
+        let seqs = (first_seq..first_seq + batch.rows.len() as u64).collect();
+        self.buffer.push(Arc::new(Rows::new(batch, seqs, versions)), dead, frame);
+        self.oldest.get_or_insert_with(std::time::Instant::now);
+        Ok(outcomes)
+    }
+}
+
+/// One frame of the log: a batch, its table, its numbers and the rows that were left out.
+///
+/// ```text
+/// first row number u64, table u32, batch (protection's codec) length u64 and bytes,
+/// number of rows left out u32, each u32
+/// ```
+struct Entry {
+    table: TableId,
+    first_seq: u64,
+    batch: SealedBatch,
+    skipped: RoaringBitmap,
+}
+
+impl Entry {
+    const BATCH_AT: usize = 20;
+
+    fn head(table: TableId) -> Vec<u8> {
+        let mut payload = vec![0; Self::BATCH_AT];
+        payload[8..12].copy_from_slice(&table.0.to_le_bytes());
+        payload
+    }
+
+    fn finish(payload: &mut Vec<u8>, first_seq: u64, skipped: &RoaringBitmap) {
+        let batch_bytes = (payload.len() - Self::BATCH_AT) as u64;
+        payload[..8].copy_from_slice(&first_seq.to_le_bytes());
+        payload[12..20].copy_from_slice(&batch_bytes.to_le_bytes());
+        payload.extend_from_slice(&(skipped.len() as u32).to_le_bytes());
+        skipped.iter().for_each(|row| payload.extend_from_slice(&row.to_le_bytes()));
+    }
+
+    fn decode(payload: &[u8]) -> Result<Entry, StoreError> {
+        let damaged = || StoreError::internal("a log frame that is no batch");
+        let (first_seq, rest) = payload.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (table, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
+        let (batch, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
+        let (_, skipped) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let batch = SealedBatch::decode(batch).map_err(|_| damaged())?;
+        let skipped = skipped.as_chunks::<4>().0.iter().map(|row| u32::from_le_bytes(*row));
+        Ok(Entry {
+            table: TableId(u32::from_le_bytes(*table)),
+            first_seq: u64::from_le_bytes(*first_seq),
+            batch,
+            skipped: skipped.collect(),
+        })
+    }
+}
+
+fn segment_path(dir: &Path, id: SegmentId) -> PathBuf {
+    dir.join("segments").join(format!("{id}.segment"))
+}
+
+/// What a segment's file is for ever: it opens for no other table and under no other number.
+fn identity(table: TableId, id: SegmentId) -> String {
+    format!("table {} segment {id}", table.0)
+}
+
+fn sealed_reader(
+    settings: &StoreSettings,
+    table: TableId,
+    id: SegmentId,
+    frames: &Arc<FrameCache>,
+) -> Result<SealedReader, StoreError> {
+    let path = segment_path(&settings.dir, id);
+    SealedReader::open(
+        &settings.disk,
+        &path,
+        &settings.keys,
+        SEGMENT_PURPOSE,
+        &identity(table, id),
+        Arc::clone(frames),
+    )
+    .map_err(|error| crate::ReadError::Damaged(error.to_string()).into())
+}
+
+fn open_segment(
+    settings: &StoreSettings,
+    table: &Table,
+    record: SegmentRecord,
+    columns: &Arc<ColumnCache>,
+    frames: &Arc<FrameCache>,
+) -> Result<LiveSegment, StoreError> {
+    let sealed = sealed_reader(settings, table.id, record.id, frames)?;
+    let segment = Segment::open(table, sealed, columns)?;
+    let dead = match &record.deletes {
+        Some(bytes) => RoaringBitmap::deserialize_from(bytes.as_slice())?,
+        None => RoaringBitmap::new(),
+    };
+    if segment.rows() != record.rows {
+        let path = segment_path(&settings.dir, record.id);
+        let what = format!("{}: not as many rows as the catalog says", path.display());
+        return Err(crate::ReadError::Damaged(what).into());
+    }
+    Ok(LiveSegment { record, segment: Arc::new(segment), dead: Arc::new(dead), dead_saved: true })
+}
+
+/// Removes files of segments that no commit names: a crash came between file and commit.
+fn remove_orphans(
+    disk: &dyn Disk,
+    dir: &Path,
+    records: &[SegmentRecord],
+) -> Result<(), StoreError> {
+    let known: HashSet<OsString> =
+        records.iter().map(|record| format!("{}.segment", record.id).into()).collect();
+    for name in disk.list(dir)? {
+        if !known.contains(&name) {
+            disk.remove(&dir.join(&name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! A store with its keys, sealer and guard, as the engine puts them together.
+
+#![expect(dead_code, reason = "each test binary uses a part of it")]
+
+use model::{
+    Batch, Class, Clock, Column, Field, FieldId, FieldName, FieldType, Intake, ManualClock, Op,
+    Row, Schema, Strings, Table, TableId, TableKind, TableName, Timestamp, Values,
+};
+use protection::audit::AuditLog;
+use protection::caller::{Caller, Credential, Directory, Role};
+use protection::classify::Classifier;
+use protection::grant::{Action, Policy};
+use protection::keys::KeyRing;
+use protection::{
+    FieldUse, Guard, MemoryRecords, Permit, Pseudonyms, ReadIntent, SealedBatch, Sealer, Use,
+};
+use std::path::Path;
+use std::sync::Arc;
+use storage::disk::Disk;
+use storage::{Filter, Snapshot, Store, StoreError, StoreSettings};
+
+pub(crate) const START: i64 = 1_700_000_000_000;
+
+pub(crate) struct House {
+    pub(crate) store: Store,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) clock: Arc<ManualClock>,
+    sealer: Sealer,
+    guard: Guard,
+    caller: Caller,
+    _audit: tempfile::TempDir,
+}
+
+impl House {
+    /// Opens the store in `dir`; `keys` from an earlier one to open it again.
+    pub(crate) fn open(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        keys: Arc<KeyRing>,
+    ) -> Result<House, StoreError> {
+        let clock = Arc::new(ManualClock::at(Timestamp(START)));
+        let mut settings =
+            StoreSettings::new(dir, disk, Arc::clone(&keys), Arc::clone(&clock) as Arc<dyn Clock>);
+        settings.background = false;
+        settings.flush_rows = 1_000_000;
+        let store = Store::open(settings)?;
+        let audit_dir = tempfile::tempdir().unwrap();
+        let as_clock = Arc::clone(&clock) as Arc<dyn Clock>;
+        let audit =
+            AuditLog::open(audit_dir.path(), Arc::clone(&keys), Arc::clone(&as_clock)).unwrap();
+        let directory = Directory::open_with(
+            Arc::new(MemoryRecords::new()),
+            &keys,
+            Arc::clone(&as_clock),
+            protection::keys::PassphraseCost::TEST,
+        )
+        .unwrap();
+        directory.bootstrap(&[("ada", "a long password", &[Role::Analyst])]).unwrap();
+        let caller = directory
+            .authenticate(Credential::Password {
+                name: "ada",
+                password: "a long password",
+                network: None,
+            })
+            .unwrap();
+        let sealer = Sealer::new(
+            Arc::clone(&keys),
+            Arc::new(Pseudonyms::new(&keys)),
+            Arc::new(Classifier::standard()),
+            Arc::clone(&as_clock),
+        );
+        let guard = Guard::new(Arc::new(audit), Arc::new(Policy::standard()), as_clock);
+        Ok(House { store, keys, clock, sealer, guard, caller, _audit: audit_dir })
+    }
+
+    pub(crate) fn seal(&self, table: &Table, batch: Batch) -> SealedBatch {
+        self.sealer.seal(&mut table.clone(), batch).unwrap().batch
+    }
+
+    pub(crate) fn permit(&self, table: &Arc<Table>) -> Permit {
+        let intent = ReadIntent {
+            action: Action::Read,
+            tables: vec![Arc::clone(table)],
+            shape: "test".to_owned(),
+            fields: vec![(table.id, FieldUse { field: "*".to_owned(), how: Use::Output })],
+            purpose: String::new(),
+        };
+        self.guard.authorise(&self.caller, intent).unwrap()
+    }
+
+    pub(crate) fn snapshot(&self, table: &Arc<Table>) -> Snapshot {
+        self.store.snapshot(&[table.id], &self.permit(table)).unwrap()
+    }
+
+    pub(crate) fn count(&self, table: &Arc<Table>, filter: &Filter) -> u64 {
+        self.snapshot(table).views().iter().map(|view| view.count(filter).unwrap()).sum()
+    }
+
+    /// Every document as (`_id`, version, JSON), sorted by id.
+    pub(crate) fn documents(&self, table: &Arc<Table>) -> Vec<(String, u64, String)> {
+        let mut all = Vec::new();
+        for view in self.snapshot(table).views() {
+            let selection = view.select(&Filter::All).unwrap();
+            let rows: Vec<u32> = selection
+                .blocks()
+                .flat_map(|block| (0..block.len()).map(move |place| block.row(place)))
+                .collect();
+            let documents = view.documents(&rows, &|_| true).unwrap();
+            let ids = view.ids(&rows).unwrap();
+            let versions = view.versions(&rows).unwrap();
+            all.extend(ids.into_iter().zip(versions).zip(documents).map(|((i, v), d)| (i, v, d)));
+        }
+        all.sort();
+        all
+    }
+}
+
+/// A table with `@timestamp`, `kind` (keyword), `message` (text), `n` (long), `x` (double).
+pub(crate) fn events_table() -> Table {
+    let field = |name: &str, ty, es_type: &str| {
+        let mut field = Field::new(FieldName::parse(name).unwrap(), ty, es_type);
+        field.class = Some(Class::Open);
+        field
+    };
+    Table {
+        id: TableId(0),
+        name: TableName::parse("events").unwrap(),
+        kind: TableKind::Events,
+        intake: Intake::Classified,
+        time_field: Some("@timestamp".to_owned()),
+        sort: None,
+        retention_ms: None,
+        dynamic: true,
+        schema: Schema::from_fields(vec![
+            field("@timestamp", FieldType::Date, "date"),
+            field("kind", FieldType::Keyword, "keyword"),
+            field("message", FieldType::Text, "text"),
+            field("n", FieldType::Long, "long"),
+            field("x", FieldType::Double, "double"),
+        ]),
+    }
+}
+
+/// One row of [`events_table`]; an `id` makes it an update of that id.
+pub(crate) struct Event<'a> {
+    pub(crate) id: Option<&'a str>,
+    pub(crate) at: i64,
+    pub(crate) kind: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) n: i64,
+}
+
+pub(crate) fn batch(events: &[Event<'_>]) -> Batch {
+    let mut batch = Batch::default();
+    let mut kinds = Strings::default();
+    let mut messages = Strings::default();
+    for event in events {
+        batch.rows.push(Row { id: event.id.map(Into::into), op: Op::Put, shape: None });
+        for (strings, text) in [(&mut kinds, event.kind), (&mut messages, event.message)] {
+            let known = strings.iter_distinct().position(|known| known == text);
+            let id = known.map_or_else(|| strings.push_distinct(text), |known| known as u32);
+            strings.ids.push(id);
+        }
+    }
+    let rows: Vec<u32> = (0..events.len() as u32).collect();
+    let column = |field, values| Column { field: FieldId(field), rows: rows.clone(), values };
+    batch.columns = vec![
+        column(0, Values::Longs(events.iter().map(|event| event.at).collect())),
+        column(1, Values::Strings(kinds)),
+        column(2, Values::Strings(messages)),
+        column(3, Values::Longs(events.iter().map(|event| event.n).collect())),
+        column(4, Values::Doubles(events.iter().map(|event| event.n as f64 / 2.0).collect())),
+    ];
+    batch
+}
+
+pub(crate) fn delete(ids: &[&str]) -> Batch {
+    let rows = ids.iter().map(|&id| Row { id: Some(id.into()), op: Op::Delete, shape: None });
+    Batch { rows: rows.collect(), ..Batch::default() }
+}

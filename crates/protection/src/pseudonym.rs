@@ -4,7 +4,7 @@ use foldhash::quality::RandomState;
 use model::{Class, Field, FieldType};
 use parking_lot::Mutex;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 /// Turns personal values into pseudonyms and credentials into tags: the same value under the
 /// same ring always gives the same, and nobody without the ring can go back or forth.
@@ -152,9 +152,7 @@ impl Pseudonyms {
         if is_secret || value.len() > CACHED_VALUE_BYTES_MAX {
             return self.compute(is_secret, kind, value);
         }
-        let mut hasher = self.hasher.build_hasher();
-        (kind, value).hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = self.hasher.hash_one((kind, value));
         let shard = &self.shards[hash as usize % SHARDS];
         let slot = (hash >> 32) as usize % SLOTS;
         let is_it = |slot: &Slot| {

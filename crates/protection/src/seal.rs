@@ -331,6 +331,11 @@ impl SealedBatch {
         &self.batch
     }
 
+    /// The sealed columns, without a copy.
+    pub fn into_batch(self) -> Batch {
+        self.batch
+    }
+
     /// Appends the batch as bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         batch_codec::encode(&self.batch, out);

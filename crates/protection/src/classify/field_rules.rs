@@ -68,7 +68,7 @@ pub(super) const FIELD_RULES: &[FieldRule] = &[
             "password",
             "passwd",
             "passwort",
-            "pwd",
+            "dbpwd",
             "passphrase",
             "passcode",
             "userpass",
@@ -87,12 +87,19 @@ pub(super) const FIELD_RULES: &[FieldRule] = &[
         types: Types::PLAIN,
         values: None,
         in_text: true,
-        takes: &[
-            ("db_password", Keyword, "hunter2"),
-            ("user.pwd", Text, "x"),
-            ("pin", Long, "1234"),
-        ],
+        takes: &[("db_password", Keyword, "hunter2"), ("pin", Long, "1234")],
         leaves: &[("password_changed", Boolean, "true"), ("password_attempts", Long, "3")],
+    },
+    FieldRule {
+        name: "password, not a folder",
+        kind: "password",
+        class: Class::Secret,
+        names: &["pwd"],
+        types: Types::STRINGS,
+        values: Some(is_no_folder),
+        in_text: true,
+        takes: &[("user.pwd", Text, "hunter2")],
+        leaves: &[("pwd", Keyword, "/var/tmp"), ("pwd", Keyword, "~")],
     },
     FieldRule {
         name: "token",
@@ -345,7 +352,7 @@ pub(super) const FIELD_RULES: &[FieldRule] = &[
         types: Types::NUMBERS,
         values: Some(is_age),
         in_text: false,
-        takes: &[("user.age", Long, "41")],
+        takes: &[("profile.age", Long, "41")],
         leaves: &[("http.age", Long, "86400"), ("max_age", Long, "60")],
     },
     FieldRule {
@@ -1053,6 +1060,11 @@ pub(super) fn suggests_secret(word: &[u8]) -> bool {
 fn is_card_text(text: &str) -> bool {
     let digits: Vec<u8> = text.bytes().filter(|byte| !b" -".contains(byte)).collect();
     digits.iter().all(u8::is_ascii_digit) && checks::is_card(&digits)
+}
+
+/// `PWD=/tmp` is where a program runs.
+fn is_no_folder(text: &str) -> bool {
+    !text.starts_with(['/', '~', '\\', '.']) && text.as_bytes().get(1) != Some(&b':')
 }
 
 fn is_age(text: &str) -> bool {

@@ -4,7 +4,7 @@ use super::field_rules::{
 };
 use super::words::Words;
 use hashbrown::HashMap;
-use model::FieldType;
+use model::{Class, FieldType};
 
 /// Finds the rules that a field's name falls under.
 pub(super) struct Names {
@@ -42,26 +42,39 @@ impl Names {
         fits: impl Fn(&FieldRule) -> bool,
     ) -> Option<&'static FieldRule> {
         let words = Words::of(name.as_bytes());
-        let mut end = words.count();
-        loop {
-            let found = (end.saturating_sub(Self::WORDS_MAX)..end).find_map(|from| {
-                spellings(words.span(from, end)).find_map(|name| {
-                    let named = self.by_name.get(name)?;
-                    named.iter().find(|named| {
-                        (!named.whole || words.is_leaf(from))
-                            && named.rule.types.has(ty)
-                            && fits(named.rule)
-                    })
-                })
-            });
-            if let Some(named) = found {
-                return Some(named.rule);
+        let mut found: Option<&FieldRule> = None;
+        for end in (1..=words.count()).rev() {
+            let shorter = self.find_before(&words, end, ty, &fits);
+            // `percent` alone is open, but `body_fat_percent` is no more so than `body_fat`.
+            if found.is_none() || shorter.is_some_and(|rule| rule.class != Class::Open) {
+                found = shorter;
             }
-            if end < 2 || !NOISE.iter().any(|noise| noise.as_bytes() == words.word(end - 1)) {
-                return None;
+            let is_noise = NOISE.iter().any(|noise| noise.as_bytes() == words.word(end - 1));
+            if !is_noise || found.is_some_and(|rule| rule.class != Class::Open) {
+                break;
             }
-            end -= 1;
         }
+        found
+    }
+
+    /// The rule with the longest name among the words before `end`.
+    fn find_before(
+        &self,
+        words: &Words,
+        end: usize,
+        ty: FieldType,
+        fits: impl Fn(&FieldRule) -> bool,
+    ) -> Option<&'static FieldRule> {
+        (end.saturating_sub(Self::WORDS_MAX)..end).find_map(|from| {
+            spellings(words.span(from, end)).find_map(|name| {
+                let takes = |named: &&Named| {
+                    (!named.whole || words.is_leaf(from))
+                        && named.rule.types.has(ty)
+                        && fits(named.rule)
+                };
+                Some(self.by_name.get(name)?.iter().find(takes)?.rule)
+            })
+        })
     }
 }
 
@@ -142,7 +155,7 @@ mod tests {
             "model",
         ] {
             let rule = names.find(name, FieldType::Keyword, |_| true).unwrap();
-            assert_eq!(rule.class, model::Class::Open, "{name}");
+            assert_eq!(rule.class, Class::Open, "{name}");
         }
         for name in ["description", "note", "message", "wind_speed"] {
             assert!(names.find(name, FieldType::Text, |_| true).is_none(), "{name}");
@@ -163,7 +176,7 @@ mod tests {
             "user_id_hash",
             "User ID",
         ] {
-            let rule = names.find(name, FieldType::Keyword, |_| false);
+            let rule = names.find(name, FieldType::Keyword, |rule| rule.values.is_none());
             assert_eq!(rule.map(|rule| rule.kind), Some("user"), "{name}");
         }
     }

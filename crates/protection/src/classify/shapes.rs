@@ -101,17 +101,20 @@ fn digits(bytes: &[u8], at: usize, hints: Hints, out: &mut Vec<Finding>) -> Opti
     {
         return Some(dotted(bytes, at, hints, out));
     }
-    if length <= 3 && next == Some(&b'-') && previous == Some(&b'-') {
-        if let Some((start, end)) = host_with_address(bytes, at) {
-            out.push(personal(start, end, "ip"));
-            return Some(end);
-        }
+    if length <= 3
+        && next == Some(&b'-')
+        && previous == Some(&b'-')
+        && let Some((start, end)) = host_with_address(bytes, at)
+    {
+        out.push(personal(start, end, "ip"));
+        return Some(end);
     }
-    if !hints.version && length >= 3 {
-        if let Some((start, end, kind)) = grouped_number(bytes, at, run_end) {
-            out.push(personal(start, end, kind));
-            return Some(end);
-        }
+    if !hints.version
+        && length >= 3
+        && let Some((start, end, kind)) = grouped_number(bytes, at, run_end)
+    {
+        out.push(personal(start, end, kind));
+        return Some(end);
     }
     Some(run_end)
 }
@@ -153,9 +156,13 @@ fn follows_version_word(bytes: &[u8], at: usize) -> bool {
     let word = bytes[..end].iter().rev().take_while(|byte| byte.is_ascii_alphabetic()).count();
     let start = end - word;
     if separator == b'/' {
-        // A product and its version; a part of a path has a slash before it as well.
-        let is_path = matches!(before(bytes, start), Some(b'/' | b'.' | b'-' | b'_' | b'='));
-        return word >= 2 && end == at - 1 && !is_path;
+        // A product and its version; a part of a path or URL has more before it.
+        let is_product = match before(bytes, start) {
+            Some(b'.') => bytes[start].is_ascii_uppercase(),
+            Some(b'/' | b'-' | b'_' | b'=') => false,
+            _ => true,
+        };
+        return word >= 2 && end == at - 1 && is_product;
     }
     WORDS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&bytes[start..end]))
 }

@@ -81,6 +81,7 @@ fn addresses_in_text() {
     for text in [
         "Chrome/32.0.1700.77 Firefox/2.0.0.4 rv:1.9.0.14",
         "firmware 2.4.1.7 installed",
+        "UP.Browser/6.2.3.3.c.1.1",
         "v1.2.3.4",
         "listening on 0.0.0.0 mask 255.255.255.0",
         "Server listening on :: port 22.",
@@ -148,10 +149,7 @@ fn names_and_values_in_text() {
         "ssid=‹ssid Home-5G› device_id=‹device dev-1› lat=‹position 52.5›",
     );
     check("password: hunter2; api_key = k1", "password: ‹password hunter2›; api_key = ‹key k1›");
-    check(
-        "Authorization: Basic dXNlcjpwYXNz",
-        "Authorization: Basic ‹basic dXNlcjpwYXNz›".replace("basic d", "token d").as_str(),
-    );
+    check("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic ‹basic dXNlcjpwYXNz›");
     check("Cookie: a=b; c=d", "Cookie: ‹token a=b; c=d›");
     check(
         "postgres://app:pw@db/x https://bob@example.org/",
@@ -161,6 +159,7 @@ fn names_and_values_in_text() {
         "tty=ssh x=1 status=200",
         "user=- user=null user=unknown",
         "login: failed",
+        "PWD=/tmp ; COMMAND=x",
         "token=comma",
         "a == b",
         "time: 10:05",

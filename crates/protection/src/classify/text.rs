@@ -118,6 +118,11 @@ impl TextScanner {
                 |byte: &u8| matches!(byte, b'\n' | b'\r' | b'"') || (!is_cookie && *byte == b' ');
             end = start + rest.iter().position(is_end).unwrap_or(rest.len());
         }
+        // In `new user: name=ada` the name comes after the next separator.
+        let is_pair = bytes[at] == b':' && !quoted && bytes[start..end].contains(&b'=');
+        if is_pair && rule.class != Class::Secret {
+            return;
+        }
         if is_value_of(rule, &words, &text[start..end]) {
             out.push(Finding { start, end, class: rule.class, kind: rule.kind });
         }
@@ -294,9 +299,9 @@ fn settle(text: &str, out: &mut Vec<Finding>) {
     out.truncate(kept);
 }
 
-/// Of two that overlap a secret wins, then the longer, then what has a checkable shape.
+/// Of two that overlap a secret wins, then the longer, then what has a shape of its own.
 fn strength(finding: &Finding) -> (bool, usize, bool) {
-    let shaped = matches!(finding.kind, "email" | "ip" | "mac" | "card" | "iban");
+    let shaped = !matches!(finding.kind, "user" | "password" | "token" | "key" | "secret");
     (finding.class == Class::Secret, finding.end - finding.start, shaped)
 }
 

@@ -7,7 +7,7 @@ mod parse;
 mod tests;
 
 pub use answer::{ActionKind, BulkAnswer, BulkItem, ItemError, WriteResult};
-pub(crate) use parse::{UpdateBody, parse};
+pub(crate) use parse::{UpdateBody, check, parse};
 
 use std::borrow::Cow;
 
@@ -23,6 +23,19 @@ pub struct BulkOptions {
     pub pipeline: Option<String>,
     /// `require_alias`: there are no aliases, so asking for one refuses every item.
     pub require_alias: bool,
+}
+
+/// What the URL of a write of one document says.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// `if_seq_no`: only over the row with this number.
+    pub if_seq_no: Option<u64>,
+    /// `if_primary_term`: goes with it.
+    pub if_primary_term: Option<u64>,
+    /// `retry_on_conflict`, for updates.
+    pub retry_on_conflict: u32,
+    /// `pipeline` and `require_alias`.
+    pub bulk: BulkOptions,
 }
 
 /// One document to write or delete, not checked against any table yet.

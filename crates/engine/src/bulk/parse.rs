@@ -3,7 +3,9 @@
 //! A line that is no action makes the rest of the body unreadable, so it refuses the whole
 //! request, as in Elasticsearch; all else is refused item by item.
 
-use super::{Action, ActionKind, BULK_BYTES_MAX, BulkOptions, ID_BYTES_MAX, ItemError};
+use super::{
+    Action, ActionKind, BULK_BYTES_MAX, BulkOptions, ID_BYTES_MAX, ItemError, WriteOptions,
+};
 use crate::EngineError;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
@@ -227,36 +229,49 @@ impl<'a> Line<'a> {
 
 impl Metadata<'_> {
     fn refused(&self, kind: ActionKind, options: &BulkOptions) -> Option<ItemError> {
-        let id = self.id.as_ref().map(|id| &*id.0);
-        if let Some(error) = check_id(id, kind) {
-            return Some(error);
-        }
-        if self.if_seq_no.is_some() != self.if_primary_term.is_some() {
-            return Some(ItemError::illegal("if_seq_no and if_primary_term go together"));
-        }
-        if self.if_seq_no.is_some() && (kind == ActionKind::Create || id.is_none()) {
-            return Some(ItemError::illegal("if_seq_no needs an _id that is there already"));
-        }
         if self.dynamic_templates.is_some() {
             return Some(ItemError::illegal("dynamic_templates are not supported"));
         }
         let pipeline = self.pipeline.as_deref().or(options.pipeline.as_deref());
-        if pipeline.is_some_and(|pipeline| pipeline != "_none") {
-            return Some(ItemError::illegal("there are no ingest pipelines; leave out [pipeline]"));
-        }
-        if self.require_alias.unwrap_or(options.require_alias) {
-            return Some(ItemError::new(
-                404,
-                "index_not_found_exception",
-                "no such index and [require_alias] request flag is [true]: there are no aliases",
-            ));
-        }
-        None
+        let options = WriteOptions {
+            if_seq_no: self.if_seq_no,
+            if_primary_term: self.if_primary_term,
+            retry_on_conflict: 0,
+            bulk: BulkOptions {
+                pipeline: pipeline.map(str::to_owned),
+                require_alias: self.require_alias.unwrap_or(options.require_alias),
+            },
+        };
+        check(kind, self.id.as_ref().map(|id| &*id.0), &options)
     }
 }
 
+/// What is wrong with an action before any table is looked at.
+pub(crate) fn check(kind: ActionKind, id: Option<&str>, options: &WriteOptions) -> Option<ItemError> {
+    if let Some(error) = check_id(id, kind) {
+        return Some(error);
+    }
+    if options.if_seq_no.is_some() != options.if_primary_term.is_some() {
+        return Some(ItemError::illegal("if_seq_no and if_primary_term go together"));
+    }
+    if options.if_seq_no.is_some() && (kind == ActionKind::Create || id.is_none()) {
+        return Some(ItemError::illegal("if_seq_no needs an _id that is there already"));
+    }
+    if options.bulk.pipeline.as_deref().is_some_and(|pipeline| pipeline != "_none") {
+        return Some(ItemError::illegal("there are no ingest pipelines; leave out [pipeline]"));
+    }
+    if options.bulk.require_alias {
+        return Some(ItemError::new(
+            404,
+            "index_not_found_exception",
+            "no such index and [require_alias] request flag is [true]: there are no aliases",
+        ));
+    }
+    None
+}
+
 /// What is wrong with the `_id` of an action.
-pub(crate) fn check_id(id: Option<&str>, kind: ActionKind) -> Option<ItemError> {
+fn check_id(id: Option<&str>, kind: ActionKind) -> Option<ItemError> {
     match id {
         None if matches!(kind, ActionKind::Update | ActionKind::Delete) => Some(ItemError::new(
             400,

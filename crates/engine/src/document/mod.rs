@@ -16,6 +16,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use date::parse_date;
 pub(crate) use error::DocumentError;
 pub(crate) use shape::is_below;
 pub(crate) use tree::{DEPTH_MAX, FIELDS_MAX, METADATA_FIELDS};

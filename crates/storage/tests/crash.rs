@@ -1,0 +1,165 @@
+//! Cuts the power between every two steps of append, flush, commit and compaction.
+//!
+//! Log and segments lie on a disk in memory that forgets what was not synced; the catalog is
+//! SQLite on the real disk, whose commit is one step. After every cut the store is opened again
+//! over what is left: every acknowledged row must be there once, in its newest version, and a
+//! batch that was never acknowledged must be there as a whole or not at all.
+
+mod house;
+
+use house::{batch, delete, events_table, Event, House, START};
+use model::{Batch, Table};
+use protection::keys::KeyRing;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use storage::disk::{Disk, LossyDisk, Remains};
+use storage::StoreError;
+
+/// What the table should hold: the value of `n` by the message that names a row.
+type Expected = BTreeMap<String, i64>;
+
+/// One step of the workload.
+#[derive(Clone)]
+enum Step {
+    /// Rows with generated ids, named by their message.
+    Add(Vec<(&'static str, i64)>),
+    /// Rows with given ids, named by the id.
+    Put(Vec<(&'static str, i64)>),
+    Delete(Vec<&'static str>),
+    Flush,
+    Compact,
+}
+
+fn workload() -> Vec<Step> {
+    let mut steps = vec![
+        Step::Add(vec![("g0", 0), ("g1", 1)]),
+        Step::Put(vec![("a", 1), ("b", 1), ("c", 1)]),
+        Step::Flush,
+        Step::Put(vec![("b", 2), ("d", 1), ("d", 2)]),
+        Step::Delete(vec!["a"]),
+        Step::Flush,
+        Step::Put(vec![("a", 3)]),
+        Step::Delete(vec!["d", "nobody"]),
+    ];
+    for round in [("e", "g2"), ("f", "g3"), ("g", "g4"), ("h", "g5"), ("i", "g6"), ("j", "g7")] {
+        steps.push(Step::Put(vec![(round.0, 7), ("c", 5)]));
+        steps.push(Step::Add(vec![(round.1, 7)]));
+        steps.push(Step::Flush);
+    }
+    steps.push(Step::Put(vec![("e", 8)]));
+    steps.push(Step::Compact);
+    steps.push(Step::Put(vec![("e", 9)]));
+    steps.push(Step::Flush);
+    steps.push(Step::Delete(vec!["f", "g", "h"]));
+    steps
+}
+
+fn to_batch(step: &Step) -> Option<Batch> {
+    let event = |id, message, n| Event { id, at: START + n, kind: "k", message, n };
+    match step {
+        Step::Add(rows) => {
+            Some(batch(&rows.iter().map(|&(name, n)| event(None, name, n)).collect::<Vec<_>>()))
+        }
+        Step::Put(rows) => {
+            Some(batch(&rows.iter().map(|&(id, n)| event(Some(id), id, n)).collect::<Vec<_>>()))
+        }
+        Step::Delete(ids) => Some(delete(ids)),
+        Step::Flush | Step::Compact => None,
+    }
+}
+
+fn apply(expected: &mut Expected, step: &Step) {
+    match step {
+        Step::Add(rows) | Step::Put(rows) => {
+            expected.extend(rows.iter().map(|&(name, n)| (name.to_owned(), n)));
+        }
+        Step::Delete(ids) => ids.iter().for_each(|&id| {
+            expected.remove(id);
+        }),
+        Step::Flush | Step::Compact => {}
+    }
+}
+
+fn carry_out(house: &House, table: &Arc<Table>, step: &Step) -> Result<(), StoreError> {
+    match (step, to_batch(step)) {
+        (_, Some(batch)) => {
+            house.store.append(table.id, house.seal(table, batch), &[]).map(|_| ())
+        }
+        (Step::Flush, _) => house.store.flush(),
+        (_, None) => house.store.compact(),
+    }
+}
+
+/// What the store holds, by message; panics if a row is there twice.
+fn found(house: &House, table: &Arc<Table>) -> Expected {
+    let mut found = Expected::new();
+    for (_, _, json) in house.documents(table) {
+        let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let name = document["message"].as_str().unwrap().to_owned();
+        let n = document["n"].as_i64().unwrap();
+        assert!(found.insert(name.clone(), n).is_none(), "row {name} is there twice");
+    }
+    found
+}
+
+/// Runs the workload with a cut after `operations` and checks what is left. Returns false if the
+/// workload ended before the cut.
+fn cut_at(operations: u64, remains: Remains) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let dir: &Path = folder.path();
+    let disk = LossyDisk::new();
+    let keys = Arc::new(KeyRing::in_memory());
+    let as_disk = || Arc::new(disk.clone()) as Arc<dyn Disk>;
+    let house = House::open(dir, as_disk(), Arc::clone(&keys)).unwrap();
+    let table = house.store.create_table(events_table()).unwrap();
+    disk.cut_after(operations);
+    let mut acknowledged = Expected::new();
+    let mut in_doubt = None;
+    for step in workload() {
+        match carry_out(&house, &table, &step) {
+            Ok(()) => apply(&mut acknowledged, &step),
+            Err(_) => {
+                in_doubt = Some(step);
+                break;
+            }
+        }
+    }
+    let was_cut = disk.is_cut();
+    let left = disk.crash(remains);
+    drop(house);
+
+    let house = House::open(dir, Arc::new(left), keys)
+        .unwrap_or_else(|error| panic!("cut after {operations}, {remains:?}: {error:?}"));
+    let table = house.store.table("events").unwrap();
+    let after = found(&house, &table);
+    let mut with_doubt = acknowledged.clone();
+    if let Some(step) = &in_doubt {
+        apply(&mut with_doubt, step);
+    }
+    assert!(
+        after == acknowledged || after == with_doubt,
+        "cut after {operations}, {remains:?}: {after:?}\nshould be {acknowledged:?}\nor {with_doubt:?}"
+    );
+
+    // The store goes on: it takes rows, flushes and merges.
+    let mut expected = after;
+    for step in [Step::Put(vec![("a", 50), ("new", 51)]), Step::Flush, Step::Compact] {
+        carry_out(&house, &table, &step).unwrap();
+        apply(&mut expected, &step);
+    }
+    assert_eq!(found(&house, &table), expected, "cut after {operations}, {remains:?}, later");
+    was_cut
+}
+
+#[test]
+fn a_power_cut_between_any_two_steps_loses_and_doubles_nothing() {
+    let variants = [Remains::Synced, Remains::Some(7), Remains::All];
+    let mut operations = 0;
+    // The variants take turns, so that neighbouring cuts see different remains.
+    while cut_at(operations, variants[operations as usize % variants.len()]) {
+        operations += 1;
+        assert!(operations < 5_000, "the workload never ends");
+    }
+    assert!(operations > 60, "only {operations} steps were cut");
+}

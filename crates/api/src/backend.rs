@@ -454,3 +454,8 @@ pub(crate) fn audit(
 ) -> Result<Vec<Value>, ApiError> {
     Ok(engine.audit_show(caller, question)?)
 }
+
+/// How many audit records there are, for those who may read them.
+pub(crate) fn audit_length(engine: &Engine, caller: &Caller) -> Option<u64> {
+    engine.audit_length(caller)
+}

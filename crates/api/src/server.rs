@@ -61,9 +61,9 @@ pub struct Limits {
     pub connections_max: usize,
     /// Open connections from one address off loopback.
     pub connections_per_address_max: usize,
-    /// Credentials that are checked.
+    /// Passwords that are checked.
     pub checks_max: usize,
-    /// Look-ups.
+    /// Look-ups, keys and sessions that are checked.
     pub quick_max: usize,
     /// Writes; they mostly wait for the disk, together.
     pub writes_max: usize,

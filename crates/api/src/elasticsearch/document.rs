@@ -72,6 +72,9 @@ fn number<T: FromStr>(request: &Request, name: &str) -> Result<Option<T>, ApiErr
     })
 }
 
+/// So many documents in one `_mget`.
+const DOCUMENTS_MAX: usize = 10_000;
+
 /// `GET /{index}/_doc/{id}`.
 pub(crate) fn get(call: &Call<'_>, caller: &Caller) -> Answer {
     let request = call.request;
@@ -171,6 +174,10 @@ fn wanted_documents(
         let index = default_index.ok_or_else(|| missing("index"))?.to_owned();
         let id = id_text(id).ok_or_else(|| missing("id"))?;
         wanted.push(Wanted { index, id, sources: shared.clone() });
+    }
+    if wanted.len() > DOCUMENTS_MAX {
+        let reason = format!("more than [{DOCUMENTS_MAX}] documents in one request");
+        return Err(ApiError::illegal_argument(reason));
     }
     if wanted.is_empty() {
         return Err(ApiError::illegal_argument("no documents to get; give [docs] or [ids]"));

@@ -80,7 +80,8 @@ impl Engine {
             let lock = self.schema_lock(table.id);
             let _locked = lock.lock();
             let current = self.store.table(table.name.as_str());
-            let mut changed = Table::clone(&*current.ok_or_else(|| not_found(table.name.as_str()))?);
+            let mut changed =
+                Table::clone(&*current.ok_or_else(|| not_found(table.name.as_str()))?);
             Mapping::parse(body)?.add_to(&mut changed)?;
             self.check_names(changed.schema.fields().iter())?;
             self.record_table(EventKind::TableChanged, caller, &changed)?;

@@ -26,6 +26,11 @@ pub struct AuditQuestion {
 }
 
 impl Engine {
+    /// How many records the audit record has; `None` if the caller may not look into it.
+    pub fn audit_length(&self, caller: &Caller) -> Option<u64> {
+        self.policy.may(caller, Action::Audit, None).then(|| self.audit.len())
+    }
+
     /// The newest records that fit, newest first.
     ///
     /// # Errors

@@ -38,11 +38,8 @@ pub(crate) struct Mapping {
 impl TableSpec {
     /// What a table is if nobody said anything, with `@timestamp` as its time if `has_timestamp`.
     pub(crate) fn for_first_write(has_timestamp: bool) -> TableSpec {
-        let mut spec = TableSpec {
-            settings: TableSettings::default(),
-            dynamic: true,
-            fields: Vec::new(),
-        };
+        let mut spec =
+            TableSpec { settings: TableSettings::default(), dynamic: true, fields: Vec::new() };
         if has_timestamp {
             spec.fields.push(Field::new(timestamp(), FieldType::Date, "date"));
             spec.settings.time_field = Some(timestamp().as_str().to_owned());
@@ -69,8 +66,11 @@ impl TableSpec {
                 key => return Err(parse_error(&format!("unknown key [{key}] for create index"))),
             }
         }
-        let mut spec =
-            TableSpec { settings, dynamic: mapping.dynamic.unwrap_or(true), fields: mapping.fields };
+        let mut spec = TableSpec {
+            settings,
+            dynamic: mapping.dynamic.unwrap_or(true),
+            fields: mapping.fields,
+        };
         spec.settle_time()?;
         Ok(spec)
     }
@@ -105,7 +105,8 @@ impl TableSpec {
             match type_of(&self.fields, name.as_str()) {
                 Some(FieldType::Date | FieldType::Long | FieldType::Double) => {}
                 Some(_) => {
-                    let reason = format!("invalid index sort field:[{name}]: only numbers and dates");
+                    let reason =
+                        format!("invalid index sort field:[{name}]: only numbers and dates");
                     return Err(illegal(&reason));
                 }
                 None => return Err(illegal(&format!("unknown index sort field:[{name}]"))),

@@ -17,7 +17,7 @@ use storage::disk::{Disk, RealDisk};
 use storage::{Store, StoreError, StoreSettings};
 
 /// How an engine is opened.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// The data folder.
     pub dir: PathBuf,

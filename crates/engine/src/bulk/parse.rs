@@ -48,7 +48,9 @@ pub(crate) fn parse<'a>(
         let source = match parsed.kind() {
             ActionKind::Delete => &[][..],
             _ => lines.next().ok_or_else(|| {
-                illegal(format!("Malformed action/metadata line [{number}]: its document is missing"))
+                illegal(format!(
+                    "Malformed action/metadata line [{number}]: its document is missing"
+                ))
             })?,
         };
         actions.push(parsed.action(source, default_index, options)?);
@@ -247,7 +249,11 @@ impl Metadata<'_> {
 }
 
 /// What is wrong with an action before any table is looked at.
-pub(crate) fn check(kind: ActionKind, id: Option<&str>, options: &WriteOptions) -> Option<ItemError> {
+pub(crate) fn check(
+    kind: ActionKind,
+    id: Option<&str>,
+    options: &WriteOptions,
+) -> Option<ItemError> {
     if let Some(error) = check_id(id, kind) {
         return Some(error);
     }

@@ -28,7 +28,14 @@ fn all_four_actions() {
         .iter()
         .map(|a| {
             let source = String::from_utf8_lossy(a.source);
-            format!("{} {} {:?} {} {:?}", a.kind, a.index, a.id.as_deref(), source.trim(), a.if_seq_no)
+            format!(
+                "{} {} {:?} {} {:?}",
+                a.kind,
+                a.index,
+                a.id.as_deref(),
+                source.trim(),
+                a.if_seq_no
+            )
         })
         .collect();
     assert_eq!(
@@ -88,7 +95,10 @@ fn a_bad_action_refuses_only_itself() {
         (r#"{"update":{}}"#.to_owned(), "id is missing"),
         (r#"{"index":{"pipeline":"p"}}"#.to_owned(), "no ingest pipelines"),
         (r#"{"index":{"require_alias":true}}"#.to_owned(), "require_alias"),
-        (r#"{"create":{"_id":"a","if_seq_no":1,"if_primary_term":1}}"#.to_owned(), "if_seq_no needs"),
+        (
+            r#"{"create":{"_id":"a","if_seq_no":1,"if_primary_term":1}}"#.to_owned(),
+            "if_seq_no needs",
+        ),
     ] {
         let body = format!("{line}\n{{}}\n{{\"index\":{{}}}}\n{{}}\n");
         let actions = parsed(&body);

@@ -77,8 +77,10 @@ pub(super) fn coerce(rule: &Rule, scalar: Scalar<'_>) -> Result<(Coerced, Writte
             if text.len() > KEYWORD_BYTES_MAX
                 && text.chars().nth(rule.keyword_up_to as usize).is_none()
             {
-                return Err("the value is longer than 32766 bytes, which its keyword cannot hold; \
-                            give the keyword a smaller ignore_above");
+                return Err(
+                    "the value is longer than 32766 bytes, which its keyword cannot hold; \
+                            give the keyword a smaller ignore_above",
+                );
             }
             Ok((coerced, Written::Plainly))
         }
@@ -92,7 +94,9 @@ pub(super) fn coerce(rule: &Rule, scalar: Scalar<'_>) -> Result<(Coerced, Writte
                 let point = super::geo::parse_point(text)?;
                 Ok((Coerced::Text(point), Written::Plainly))
             }
-            _ => Err("a position is an object with lat and lon, a text `lat,lon` or an array of two"),
+            _ => {
+                Err("a position is an object with lat and lon, a text `lat,lon` or an array of two")
+            }
         },
     }
 }
@@ -110,7 +114,9 @@ pub(super) fn dynamic_type(scalar: Scalar<'_>) -> FieldType {
 
 fn as_text(scalar: Scalar<'_>) -> Result<Coerced, &'static str> {
     Ok(match scalar {
-        Scalar::Text(text) if text.contains('\0') => return Err("the value contains a NUL character"),
+        Scalar::Text(text) if text.contains('\0') => {
+            return Err("the value contains a NUL character");
+        }
         Scalar::Text(_) => Coerced::SameText,
         Scalar::Bool(value) => Coerced::Text(value.to_string()),
         Scalar::Int(value) => Coerced::Text(value.to_string()),

@@ -12,7 +12,8 @@ const NO_POSITION: &str =
 /// Reads a position that was written as text.
 pub(super) fn parse_point(text: &str) -> Result<String, &'static str> {
     let well_known = text.strip_prefix("POINT").and_then(|rest| {
-        let (lon, lat) = rest.trim().strip_prefix('(')?.strip_suffix(')')?.trim().split_once(' ')?;
+        let (lon, lat) =
+            rest.trim().strip_prefix('(')?.strip_suffix(')')?.trim().split_once(' ')?;
         Some((lat, lon))
     });
     let (lat, lon) = well_known.or_else(|| text.split_once(',')).ok_or(NO_POSITION)?;

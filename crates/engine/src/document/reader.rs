@@ -316,7 +316,11 @@ impl<'de> Visitor<'de> for Member<'_, 'de, '_> {
         self.reader.open_array();
         let mut elements = 0;
         while seq
-            .next_element_seed(Member { reader: &mut *self.reader, node: self.node, in_array: true })?
+            .next_element_seed(Member {
+                reader: &mut *self.reader,
+                node: self.node,
+                in_array: true,
+            })?
             .is_some()
         {
             elements += 1;

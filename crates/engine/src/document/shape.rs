@@ -177,7 +177,12 @@ mod tests {
             json!({"a": {"b": "v"}}),
             &["a", "a.b"],
         );
-        check(json!({"a.b": "v", "c": "v"}), json!({"a": {"b": "s"}}), json!({"c": "v", "a": {"b": "s"}}), &["a.b"]);
+        check(
+            json!({"a.b": "v", "c": "v"}),
+            json!({"a": {"b": "s"}}),
+            json!({"c": "v", "a": {"b": "s"}}),
+            &["a.b"],
+        );
         check(json!({"a": {"b": "v"}}), json!({"a": {}}), json!({"a": {"b": "v"}}), &[]);
         check(json!({"a": {"b": "v"}}), json!({"a": null}), json!({"a": null}), &["a"]);
     }
@@ -190,8 +195,13 @@ mod tests {
         assert!(is_plain(&shape));
         assert!(is_plain(&json!({})));
         for other in [
-            json!({"a": null}), json!({"a": ["v"]}), json!({"a": []}), json!({"a": {}}),
-            json!({"a": "z"}), json!({"a.b": "v"}), json!({"a": [{"b": "v"}, {"b": "v"}]}),
+            json!({"a": null}),
+            json!({"a": ["v"]}),
+            json!({"a": []}),
+            json!({"a": {}}),
+            json!({"a": "z"}),
+            json!({"a.b": "v"}),
+            json!({"a": [{"b": "v"}, {"b": "v"}]}),
         ] {
             assert!(!is_plain(&other), "{other}");
         }

@@ -180,7 +180,10 @@ fn wrong_types_name_the_field_and_no_value() {
         ("a.b", FieldType::Long, "long"),
     ]);
     for (document, expected) in [
-        (r#"{"n":"secret-value"}"#, "failed to parse field [n] of type [long]: the value is not a number"),
+        (
+            r#"{"n":"secret-value"}"#,
+            "failed to parse field [n] of type [long]: the value is not a number",
+        ),
         (r#"{"n":true}"#, "failed to parse field [n] of type [long]: the value is a boolean"),
         (r#"{"n":9223372036854775808}"#, "field [n] of type [long]: the value is out of range"),
         (r#"{"n":1e300}"#, "field [n] of type [long]: the value is out of range"),
@@ -197,9 +200,15 @@ fn wrong_types_name_the_field_and_no_value() {
         (r#"{"g":[1,2,3,4,5]}"#, "field [g] of type [geo_point]: a position is"),
         (r#"{"g":{"lat":91,"lon":0}}"#, "field [g] of type [geo_point]: latitude goes"),
         (r#"{"k":{"secret-value":1}}"#, "field [k] of type [keyword]: found an object"),
-        (r#"{"a":1}"#, "object mapping for [a] tried to parse field [a] as object, but found a concrete value"),
+        (
+            r#"{"a":1}"#,
+            "object mapping for [a] tried to parse field [a] as object, but found a concrete value",
+        ),
         (r#"{"k.secret-value":1}"#, "Could not dynamically add a field below field [k]"),
-        (r#"{"secret-value":[1,"x"]}"#, "failed to parse a field that is not in the mapping of type [long]"),
+        (
+            r#"{"secret-value":[1,"x"]}"#,
+            "failed to parse a field that is not in the mapping of type [long]",
+        ),
     ] {
         let reason = refused(&table, document.as_bytes());
         assert!(reason.starts_with("document_parsing_exception: "), "{reason}");
@@ -226,7 +235,10 @@ fn what_is_no_document() {
         (b"{\"a\":1,\"a\":2}", "comes twice"),
         (b"{\"_id\":1}", "Field [_id] is a metadata field"),
         (b"{\"\":1}", "key number 1 of the document: field name has an empty part"),
-        (b"{\"a\":{\"b\":1,\"c..d\":1}}", "key number 2 of the document: field name has an empty part"),
+        (
+            b"{\"a\":{\"b\":1,\"c..d\":1}}",
+            "key number 2 of the document: field name has an empty part",
+        ),
         (b"{\"secret-value\\u0000\":1}", "control character"),
         (b"{\"a\":18446744073709551615}", "out of range"),
         (b"{\"a\":\"\\ud800\"}", "hex escape"),
@@ -266,7 +278,10 @@ fn a_strict_table_takes_only_its_fields() {
     table.dynamic = false;
     for document in [r#"{"secret-value":1}"#, r#"{"x":null}"#, r#"{"x":{}}"#, r#"{"a":{"c":1}}"#] {
         let reason = refused(&table, document.as_bytes());
-        assert!(reason.starts_with("strict_dynamic_mapping_exception: mapping set to strict"), "{reason}");
+        assert!(
+            reason.starts_with("strict_dynamic_mapping_exception: mapping set to strict"),
+            "{reason}"
+        );
     }
     let mut builder = BatchBuilder::new(&table);
     builder.put(None, br#"{"a":{"b":null}}"#).unwrap();

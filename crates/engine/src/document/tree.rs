@@ -192,7 +192,9 @@ impl Tree {
         let place = place + 1;
         let within = self.describe_object(node);
         FieldName::parse(&path).map_err(|error| {
-            DocumentError::parsing(format!("failed to parse: key number {place} of {within}: {error}"))
+            DocumentError::parsing(format!(
+                "failed to parse: key number {place} of {within}: {error}"
+            ))
         })?;
         if node == 0
             && let Some(name) = METADATA_FIELDS.iter().find(|name| **name == key)
@@ -337,7 +339,10 @@ impl Tree {
             _ => match self.nodes[node as usize].parent {
                 0 => "a field that is not in the mapping".to_owned(),
                 parent => {
-                    format!("a field that is not in the mapping, within {}", self.describe_object(parent))
+                    format!(
+                        "a field that is not in the mapping, within {}",
+                        self.describe_object(parent)
+                    )
                 }
             },
         }

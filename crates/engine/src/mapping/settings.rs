@@ -136,7 +136,9 @@ fn read_text(name: &str, value: &Value) -> Result<String, EngineError> {
 fn single(name: &str, value: &Value) -> Result<String, EngineError> {
     match value {
         Value::Array(values) if values.len() == 1 => read_text(name, &values[0]),
-        Value::Array(_) => Err(illegal(&format!("setting [index.{name}]: a table is sorted by one field"))),
+        Value::Array(_) => {
+            Err(illegal(&format!("setting [index.{name}]: a table is sorted by one field")))
+        }
         value => read_text(name, value),
     }
 }

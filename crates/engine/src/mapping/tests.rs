@@ -72,14 +72,29 @@ fn our_settings_nested_dotted_and_under_index() {
 #[test]
 fn what_cannot_be_kept_is_named() {
     let property = |definition: Value| json!({"mappings": {"properties": {"x": definition}}});
-    refused(property(json!({"type": "nested"})), "mapper_parsing_exception: No handler for type [nested] declared on field [x]; supported are [keyword,");
+    refused(
+        property(json!({"type": "nested"})),
+        "mapper_parsing_exception: No handler for type [nested] declared on field [x]; supported are [keyword,",
+    );
     refused(property(json!({"type": "dense_vector", "dims": 3})), "[dense_vector]");
-    refused(property(json!({"type": "keyword", "frobnicate": 1})), "parameter [frobnicate] on mapper [x]");
+    refused(
+        property(json!({"type": "keyword", "frobnicate": 1})),
+        "parameter [frobnicate] on mapper [x]",
+    );
     refused(property(json!({"type": "keyword", "null_value": "-"})), "[null_value]");
-    refused(property(json!({"type": "date", "format": "epoch_second"})), "date format [epoch_second]");
+    refused(
+        property(json!({"type": "date", "format": "epoch_second"})),
+        "date format [epoch_second]",
+    );
     refused(property(json!({"type": "text", "analyzer": "english"})), "there is only [standard]");
-    refused(property(json!({"type": "text", "fields": {"raw": {"type": "keyword"}}})), "the only multi-field");
-    refused(property(json!({"type": "keyword", "fields": {"keyword": {"type": "keyword"}}})), "the only multi-field");
+    refused(
+        property(json!({"type": "text", "fields": {"raw": {"type": "keyword"}}})),
+        "the only multi-field",
+    );
+    refused(
+        property(json!({"type": "keyword", "fields": {"keyword": {"type": "keyword"}}})),
+        "the only multi-field",
+    );
     refused(property(json!({})), "No type specified for field [x]");
     refused(property(json!(3)), "Expected map");
     refused(json!({"mappings": {"dynamic": false}}), "must be [true] or [strict]");
@@ -87,21 +102,39 @@ fn what_cannot_be_kept_is_named() {
     refused(json!({"mappings": {"_source": {"enabled": false}}}), "[_source]");
     refused(json!({"mappings": {"properties": {"_id": {"type": "keyword"}}}}), "metadata field");
     refused(json!({"mappings": {"properties": {"a..b": {"type": "keyword"}}}}), "empty part");
-    refused(json!({"mappings": {"properties": {"a": {"type": "long"}, "a.b": {"type": "long"}}}}), "can't merge a non object mapping [a] with an object mapping [a.b]");
+    refused(
+        json!({"mappings": {"properties": {"a": {"type": "long"}, "a.b": {"type": "long"}}}}),
+        "can't merge a non object mapping [a] with an object mapping [a.b]",
+    );
     refused(json!({"mapings": {}}), "parse_exception: unknown key [mapings]");
     refused(json!({"settings": {"clerestory": {"kindness": 1}}}), "[index.clerestory.kindness]");
-    refused(json!({"settings": {"analysis": {"analyzer": {"x": {"type": "standard"}}}}}), "setting [index.analysis");
-    refused(json!({"settings": {"clerestory": {"retention": "30d"}}}), "retention needs a time_field");
-    refused(json!({"settings": {"clerestory": {"retention": "forever", "time_field": "t"}}}), "[30d]");
+    refused(
+        json!({"settings": {"analysis": {"analyzer": {"x": {"type": "standard"}}}}}),
+        "setting [index.analysis",
+    );
+    refused(
+        json!({"settings": {"clerestory": {"retention": "30d"}}}),
+        "retention needs a time_field",
+    );
+    refused(
+        json!({"settings": {"clerestory": {"retention": "forever", "time_field": "t"}}}),
+        "[30d]",
+    );
     refused(json!({"settings": {"sort.field": "x"}}), "unknown index sort field:[x]");
-    refused(json!({"settings": {"clerestory.time_field": "x"}, "mappings": {"properties": {"x": {"type": "long"}}}}), "must be of type [date]");
-    let many: Map<String, Value> = (0..1001).map(|n| (format!("f{n}"), json!({"type": "long"}))).collect();
+    refused(
+        json!({"settings": {"clerestory.time_field": "x"}, "mappings": {"properties": {"x": {"type": "long"}}}}),
+        "must be of type [date]",
+    );
+    let many: Map<String, Value> =
+        (0..1001).map(|n| (format!("f{n}"), json!({"type": "long"}))).collect();
     refused(json!({"mappings": {"properties": many}}), "Limit of total fields [1000]");
 }
 
 #[test]
 fn a_type_never_changes() {
-    let mut table = table_of(json!({"mappings": {"properties": {"n": {"type": "long"}, "t": {"type": "text"}}}}));
+    let mut table = table_of(
+        json!({"mappings": {"properties": {"n": {"type": "long"}, "t": {"type": "text"}}}}),
+    );
     let add = |table: &mut Table, properties: Value| {
         Mapping::parse(&json!({ "properties": properties })).unwrap().add_to(table)
     };

@@ -1,10 +1,10 @@
 //! The actions of one request on one table.
 
 use super::plan::{Prepared, Settled, StoredRow, prepare};
-use crate::{Engine, EngineError};
 use crate::bulk::{Action, ActionKind, BulkItem, ItemError, UpdateBody, WriteResult};
 use crate::document::parse_date;
 use crate::mapping::TableSpec;
+use crate::{Engine, EngineError};
 use model::{FieldId, GeneratedId, Table, TableName};
 use protection::audit::{Event, EventKind, FieldTouched};
 use protection::caller::Caller;
@@ -168,10 +168,7 @@ impl<'a> Group<'a> {
                     continue;
                 }
             }
-            engine
-                .store
-                .put_table(prepared.table.clone())
-                .map_err(EngineError::from)?;
+            engine.store.put_table(prepared.table.clone()).map_err(EngineError::from)?;
             return Ok(prepared);
         }
     }
@@ -190,8 +187,7 @@ impl<'a> Group<'a> {
         let ids: Vec<String> =
             places.iter().map(|&place| self.row_id(place).unwrap_or_default()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let rows =
-            self.engine.store.stored_rows(table.id, &ids).map_err(EngineError::from)?;
+        let rows = self.engine.store.stored_rows(table.id, &ids).map_err(EngineError::from)?;
         let rows = places.into_iter().zip(rows);
         Ok(rows
             .filter_map(|(place, row)| {

@@ -101,7 +101,14 @@ pub(super) fn prepare(
         if is_empty {
             let (newly_ruled, secrets_seen) = (Vec::new(), Vec::new());
             let table_changed = false;
-            return Ok(Prepared { plan, table, table_changed, sealed: None, newly_ruled, secrets_seen });
+            return Ok(Prepared {
+                plan,
+                table,
+                table_changed,
+                sealed: None,
+                newly_ruled,
+                secrets_seen,
+            });
         }
         match plan.seal(sealer, &mut table, built.batch, stored) {
             Ok(sealed) => {
@@ -210,7 +217,8 @@ impl Plan {
         for patch in &self.patches {
             // Under the rulings of now, which can be stricter than those it was stored under.
             let row = stored[&patch.place].batch.clone();
-            let row = sealer.seal(table, row).map_err(|error| self.not_sealed(error, Some(patch)))?;
+            let row =
+                sealer.seal(table, row).map_err(|error| self.not_sealed(error, Some(patch)))?;
             sealed.newly_ruled.extend(row.newly_ruled);
             started_from.push(row.batch);
         }
@@ -262,7 +270,8 @@ impl Plan {
             }
         }
         let mut kept = Vec::with_capacity(rows.len());
-        let (places, expects) = (std::mem::take(&mut self.places), std::mem::take(&mut self.expects));
+        let (places, expects) =
+            (std::mem::take(&mut self.places), std::mem::take(&mut self.expects));
         for (number, (row, cells)) in rows.into_iter().zip(cells).enumerate() {
             if let Some(cells) = cells {
                 self.places.push(places[number]);
@@ -275,7 +284,8 @@ impl Plan {
 
     fn not_sealed(&self, error: SealError, patch: Option<&Patch>) -> NotSealed {
         let SealError::Refused(rows) = error else { return NotSealed::All(defect()) };
-        let place_of = |row: u32| patch.map_or_else(|| self.places[row as usize], |patch| patch.place);
+        let place_of =
+            |row: u32| patch.map_or_else(|| self.places[row as usize], |patch| patch.place);
         let refuse = |row: &protection::RefusedField| {
             (place_of(row.row), ItemError::illegal(row.reason.to_string()))
         };

@@ -49,7 +49,9 @@ impl House {
     fn index(&self, id: &str, document: Value) -> BulkItem {
         let source = document.to_string();
         let options = WriteOptions::default();
-        self.engine.index_document(&self.engineer, "t", Some(id), source.as_bytes(), &options).unwrap()
+        self.engine
+            .index_document(&self.engineer, "t", Some(id), source.as_bytes(), &options)
+            .unwrap()
     }
 
     fn update(&self, id: &str, body: Value) -> Result<BulkItem, EngineError> {
@@ -105,7 +107,13 @@ fn said(items: &[BulkItem]) -> Vec<String> {
         .map(|item| match (&item.error, item.result) {
             (Some(error), _) => format!("{} {} {}", item.action, item.status, error.kind),
             (None, Some(result)) => {
-                format!("{} {} {} v{}", item.action, item.status, result.as_str(), item.version.unwrap())
+                format!(
+                    "{} {} {} v{}",
+                    item.action,
+                    item.status,
+                    result.as_str(),
+                    item.version.unwrap()
+                )
             }
             (None, None) => unreachable!("an item has a result or an error"),
         })
@@ -250,7 +258,10 @@ fn writing_only_over_a_known_row() {
     let error =
         engine.index_document(&house.engineer, "t", Some("1"), b"{\"n\":3}", &options).unwrap_err();
     assert_eq!((error.status, error.kind.as_str()), (409, "version_conflict_engine_exception"));
-    assert_eq!(engine.delete_document(&house.engineer, "t", "1", &options).unwrap_err().status, 409);
+    assert_eq!(
+        engine.delete_document(&house.engineer, "t", "1", &options).unwrap_err().status,
+        409
+    );
     let error = engine
         .update_document(&house.engineer, "t", "1", b"{\"doc\":{\"n\":3}}", &options)
         .unwrap_err();

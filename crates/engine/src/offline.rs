@@ -1,0 +1,51 @@
+//! What can be asked of a data folder that no server has open.
+
+use crate::open::OpenError;
+use protection::audit;
+use protection::keys::{KeyRing, Unlock};
+use std::path::Path;
+
+/// What a check of the audit record found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditCheck {
+    /// So many records hold together, from the first on.
+    pub records: u64,
+    /// Over so many of them there is a signature.
+    pub signed: u64,
+    /// A crash left an unfinished write at the end, which nobody was told is durable.
+    pub unfinished_tail: bool,
+    /// The first record that was changed, moved or taken away, in words; `None`: it is whole.
+    pub problem: Option<String>,
+}
+
+/// Whether the key ring of a data folder opens.
+///
+/// # Errors
+/// If it does not, with the reason.
+pub fn check_key_ring(dir: &Path, unlock: &Unlock) -> Result<(), OpenError> {
+    open_ring(dir, unlock).map(|_| ())
+}
+
+/// Checks the whole audit record of a data folder: every frame, the chain, every signature, and
+/// that its end was not cut off. No server may have it open.
+///
+/// # Errors
+/// If the key ring does not open, there is no record at all, or a file cannot be read.
+pub fn verify_audit(dir: &Path, unlock: &Unlock) -> Result<AuditCheck, OpenError> {
+    let ring = open_ring(dir, unlock)?;
+    let found = audit::verify(&dir.join("audit"), &ring)?;
+    Ok(AuditCheck {
+        records: found.records,
+        signed: found.signed,
+        unfinished_tail: found.unfinished_tail,
+        problem: found.problem.map(|problem| problem.to_string()),
+    })
+}
+
+fn open_ring(dir: &Path, unlock: &Unlock) -> Result<KeyRing, OpenError> {
+    let file = dir.join("keyring");
+    if !file.try_exists()? {
+        return Err(OpenError::NotInitialised(dir.to_owned()));
+    }
+    Ok(KeyRing::open(&file, unlock, dir)?)
+}

@@ -37,7 +37,8 @@ pub struct Row {
     ///
     /// A shape is the document as JSON with every value replaced by a placeholder string that
     /// says how to write the next value of that path: `"v"` as it is; `"s"` a number or boolean
-    /// that was written as a string; `"k"` a date written as a number of milliseconds; `"z"` a
+    /// that was written as a string; `"n"` text that was written as a number or
+    /// boolean; `"k"` a date written as a number of milliseconds; `"z"` a
     /// date with `+00:00` in the place of `Z`. `null`, `[]` and `{}` stand for themselves.
     pub shape: Option<u32>,
 }

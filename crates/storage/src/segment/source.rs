@@ -426,6 +426,10 @@ fn written_as(how: &str, value: Json) -> Json {
     match (how, value) {
         ("s", Json::Number(number)) => Json::from(number.to_string()),
         ("s", Json::Bool(value)) => Json::from(value.to_string()),
+        ("n", Json::String(text)) => match serde_json::from_str(&text) {
+            Ok(value @ (Json::Number(_) | Json::Bool(_))) => value,
+            _ => Json::String(text),
+        },
         ("k", Json::String(date)) => chrono_millis(&date).map_or(Json::String(date), Json::from),
         ("z", Json::String(date)) => match date.strip_suffix('Z') {
             Some(moment) => Json::from(format!("{moment}+00:00")),

@@ -59,6 +59,8 @@ pub(super) enum Written {
     AsText,
     AsMillis,
     WithPlusZero,
+    /// A number or boolean, for a field that keeps text.
+    AsNumber,
 }
 
 /// Turns `scalar` into a value of the field, or says why it is none.
@@ -69,7 +71,7 @@ pub(super) fn coerce(rule: &Rule, scalar: Scalar<'_>) -> Result<(Coerced, Writte
             if text_of(&text, scalar).len() > KEYWORD_BYTES_MAX {
                 return Err("the value is longer than 32766 bytes; map the field as text");
             }
-            Ok((text, Written::Plainly))
+            Ok((text, written_text(scalar)))
         }
         FieldType::Text => {
             let coerced = as_text(scalar)?;
@@ -82,7 +84,7 @@ pub(super) fn coerce(rule: &Rule, scalar: Scalar<'_>) -> Result<(Coerced, Writte
                             give the keyword a smaller ignore_above",
                 );
             }
-            Ok((coerced, Written::Plainly))
+            Ok((coerced, written_text(scalar)))
         }
         FieldType::Long => as_long(rule, scalar),
         FieldType::Double => as_double(scalar),
@@ -123,6 +125,10 @@ fn as_text(scalar: Scalar<'_>) -> Result<Coerced, &'static str> {
         Scalar::Huge => return Err(OUT_OF_RANGE),
         Scalar::Float(value) => Coerced::Text(format!("{value:?}")),
     })
+}
+
+fn written_text(scalar: Scalar<'_>) -> Written {
+    if matches!(scalar, Scalar::Text(_)) { Written::Plainly } else { Written::AsNumber }
 }
 
 fn text_of<'a>(coerced: &'a Coerced, scalar: Scalar<'a>) -> &'a str {

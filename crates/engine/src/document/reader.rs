@@ -20,6 +20,7 @@ pub(super) mod event {
     pub(in crate::document) const CLOSE_OBJECT: u32 = 6;
     pub(in crate::document) const OPEN_ARRAY: u32 = 7;
     pub(in crate::document) const CLOSE_ARRAY: u32 = 8;
+    pub(in crate::document) const AS_NUMBER: u32 = 9;
     pub(in crate::document) const KEY: u32 = 16;
 }
 
@@ -111,6 +112,7 @@ impl<'de> Reader<'de, '_> {
             Written::AsText => event::AS_TEXT,
             Written::AsMillis => event::AS_MILLIS,
             Written::WithPlusZero => event::WITH_PLUS_ZERO,
+            Written::AsNumber => event::AS_NUMBER,
         });
         self.values.push((id, raw));
         Ok(())

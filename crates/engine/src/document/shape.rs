@@ -17,6 +17,7 @@ pub(super) fn render(events: &[u32], tree: &Tree) -> String {
             event::AS_TEXT => out.push_str("\"s\""),
             event::AS_MILLIS => out.push_str("\"k\""),
             event::WITH_PLUS_ZERO => out.push_str("\"z\""),
+            event::AS_NUMBER => out.push_str("\"n\""),
             event::NULL => out.push_str("null"),
             event::OPEN_OBJECT => out.push('{'),
             event::CLOSE_OBJECT => out.push('}'),

@@ -5,6 +5,7 @@ use model::{Class, Field, FieldType};
 use parking_lot::Mutex;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 /// Turns personal values into pseudonyms and credentials into tags: the same value under the
 /// same ring always gives the same, and nobody without the ring can go back or forth.
@@ -255,8 +256,6 @@ fn is_known(kind: &str) -> bool {
 fn kind_of_pseudonym(text: &str) -> Option<&str> {
     let colon = text.len().checked_sub(CODE_CHARS + 1)?;
     let bytes = text.as_bytes();
-    let is_kind =
-        |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(byte);
     let has_form = (1..=SECRET_PREFIX.len() + KIND_BYTES_MAX).contains(&colon)
         && bytes[colon] == b':'
         && bytes[..colon].iter().all(is_kind)
@@ -264,18 +263,26 @@ fn kind_of_pseudonym(text: &str) -> Option<&str> {
     has_form.then(|| &text[..colon])
 }
 
-/// Where the pseudonym ends whose colon stands at `colon`.
-pub(crate) fn end_of_pseudonym(text: &str, colon: usize) -> Option<usize> {
+/// Where the pseudonym or tag inside `text` stands whose colon is at `colon`.
+pub(crate) fn pseudonym_around(text: &str, colon: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let end = colon + 1 + CODE_CHARS;
-    if !is_code(bytes.get(colon + 1..end)?) || bytes.get(end).is_some_and(u8::is_ascii_alphanumeric)
-    {
+    let goes_on = bytes.get(end).is_some_and(u8::is_ascii_alphanumeric);
+    if !is_code(bytes.get(colon + 1..end)?) || goes_on {
         return None;
     }
-    let is_kind =
-        |byte: &&u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(byte);
-    let kind = bytes[..colon].iter().rev().take(KIND_BYTES_MAX).take_while(is_kind).count();
-    is_known(&text[colon - kind..colon]).then_some(end)
+    let length =
+        bytes[..colon].iter().rev().take(KIND_BYTES_MAX).take_while(|b| is_kind(b)).count();
+    let word = &text[colon - length..colon];
+    let kind_bytes = match word.rfind(SECRET_PREFIX) {
+        Some(start) => word.len() - start,
+        None => KINDS.iter().filter(|kind| word.ends_with(**kind)).map(|kind| kind.len()).max()?,
+    };
+    Some(colon - kind_bytes..end)
+}
+
+fn is_kind(byte: &u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(byte)
 }
 
 fn is_code(bytes: &[u8]) -> bool {

@@ -6,12 +6,15 @@ use super::text::is_host_prefix;
 use super::{Finding, Hints};
 use crate::pseudonym;
 use model::Class;
+use std::ops::Range;
 
-/// Appends what is recognised by its shape; calls `label` at each separator of a name and a value.
+/// Appends what is recognised by its shape, and to `turned` where pseudonyms stand; calls `label`
+/// at each separator of a name and a value.
 pub(super) fn find(
     text: &str,
     hints: Hints,
     out: &mut Vec<Finding>,
+    turned: &mut Vec<Range<usize>>,
     mut label: impl FnMut(&mut Vec<Finding>, usize),
 ) {
     let bytes = text.as_bytes();
@@ -32,7 +35,7 @@ pub(super) fn find(
                 }
                 None
             }
-            Start::Colon => colon(text, at, out).or_else(|| {
+            Start::Colon => colon(text, at, out, turned).or_else(|| {
                 if hints.sentences {
                     label(out, at);
                 }
@@ -287,9 +290,16 @@ fn iban(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
 }
 
 /// A colon: inside a pseudonym, a MAC or an IPv6 address. Returns where to go on.
-fn colon(text: &str, at: usize, out: &mut Vec<Finding>) -> Option<usize> {
+fn colon(
+    text: &str,
+    at: usize,
+    out: &mut Vec<Finding>,
+    turned: &mut Vec<Range<usize>>,
+) -> Option<usize> {
     let bytes = text.as_bytes();
-    if let Some(end) = pseudonym::end_of_pseudonym(text, at) {
+    if let Some(pseudonym) = pseudonym::pseudonym_around(text, at) {
+        let end = pseudonym.end;
+        turned.push(pseudonym);
         return Some(end);
     }
     mac(bytes, at, b':', out).or_else(|| ipv6(text, at, out))

@@ -178,6 +178,8 @@ fn a_sealed_text_is_left_alone() {
         format!("Invalid user {pseudonym} from ip:{} port 1", &pseudonym[5..]),
         format!("password=secret-password:{}", &pseudonym[5..]),
         format!("{{\"user\":\"{pseudonym}\"}}"),
+        format!("  {pseudonym} : TTY=pts/0 ; PWD=/home/{pseudonym} ; USER={pseudonym}"),
+        format!("+ /dev/pts/0 {pseudonym}:{pseudonym} for {pseudonym} from ip:{}", &pseudonym[5..]),
     ] {
         check_clean(&text);
     }

@@ -7,6 +7,7 @@ use crate::pseudonym;
 use hashbrown::HashMap;
 use model::{Class, FieldType};
 use regex::bytes::Regex;
+use std::ops::Range;
 
 /// Finds personal and secret values inside a text.
 ///
@@ -66,8 +67,14 @@ impl TextScanner {
             out.push(Finding { start: 0, end: text.len(), class: Class::Secret, kind: "secret" });
             return;
         }
-        shapes::find(text, hints, out, |out, at| self.find_labelled(text, at, out));
+        let mut turned = Vec::new();
+        shapes::find(text, hints, out, &mut turned, |out, at| self.find_labelled(text, at, out));
         self.find_anchored(text, hints, out);
+        // What cuts into a pseudonym has taken its kind or code for a value.
+        out.retain(|finding| {
+            let cuts = |span: &Range<usize>, at| span.start < at && at < span.end;
+            !turned.iter().any(|span| cuts(span, finding.start) || cuts(span, finding.end))
+        });
         if out.len() > 1 || out.first().is_some_and(|one| one.start >= one.end) {
             settle(text, out);
         }
@@ -186,7 +193,7 @@ fn push(text: &str, start: usize, mut end: usize, rule: &TextRule, out: &mut Vec
 }
 
 /// The name that ends before a separator at `at`, and whether it stands in quotes.
-fn name_before(bytes: &[u8], at: usize) -> Option<(std::ops::Range<usize>, bool)> {
+fn name_before(bytes: &[u8], at: usize) -> Option<(Range<usize>, bool)> {
     const NAME_BYTES_MAX: usize = 64;
     let mut end = at;
     if end > 0 && bytes[end - 1] == b' ' {

@@ -10,6 +10,7 @@ use crate::request::{Peer, Request, Verb, path_and_query, read_params};
 use crate::route::{self, Call, Door, Found, Missing, Reads, Route, Work};
 use crate::routes;
 use crate::server::Limits;
+use crate::ui;
 use bytes::Bytes;
 use engine::{Caller, Engine};
 use http_body_util::Full;
@@ -175,7 +176,9 @@ fn redirect_to_login() -> Response<Full<Bytes>> {
 }
 
 fn render_error(error: ApiError, request: &Request) -> Response<Full<Bytes>> {
-    match error.into_reply().render(request) {
+    let is_page = request.path.starts_with("/_ui") && media::wants_page(&request.headers);
+    let reply = if is_page { ui::failure(&error) } else { error.into_reply() };
+    match reply.render(request) {
         Ok(response) => response,
         // The request asks for an answer that cannot be written: say so in plain JSON.
         Err(error) => error.into_reply().render_plainly(),

@@ -163,6 +163,25 @@ pub(super) fn missing(_call: &crate::route::Call<'_>, caller: &Caller) -> Answer
     guarded(caller, Section::Home, || Err(ApiError::not_found("There is no such page.")))
 }
 
+/// A page of its own that says what went wrong before any page was chosen.
+pub(crate) fn failure_page(error: &ApiError) -> Reply {
+    let title = failure_title(error.status());
+    let page = document(
+        title,
+        false,
+        "door",
+        html! {
+            main.door-card {
+                a.brand href="/_ui" { (icon::mark()) span { "Clerestory" } }
+                h1 { (title) }
+                (failure(error))
+                p.hint { a href="/_ui" { "Go to the first page" } }
+            }
+        },
+    );
+    Reply::page(page).with_status(error.status())
+}
+
 fn failure_title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::FORBIDDEN => "Not allowed",
@@ -205,18 +224,35 @@ pub(super) fn empty(title: &str, next: Markup) -> Markup {
     html! { div.empty { p.empty-title { (title) } p { (next) } } }
 }
 
+/// Code to copy, folded away.
+pub(super) fn code_box(title: &str, code: &str) -> Markup {
+    html! {
+        details.code-box {
+            summary { (title) }
+            (code_frame(code))
+        }
+    }
+}
+
+/// Code with a button that copies it.
+pub(super) fn code_frame(code: &str) -> Markup {
+    html! {
+        div.code-frame {
+            button.button.copy type="button" data-copy { "Copy" }
+            pre tabindex="0" { code { (code) } }
+        }
+    }
+}
+
 /// How to ask the same from a terminal.
 pub(super) fn as_curl(command: &str) -> Markup {
     html! {
         details.code-box {
             summary { "As curl" }
-            div.code-frame {
-                button.button.copy type="button" data-copy { "Copy" }
-                pre tabindex="0" { code { (command) } }
-            }
+            (code_frame(command))
             p.hint {
                 "Asks under your name, with an API key of yours: "
-                code { "clerestory key create --name shell" } "."
+                code { "clerestory key create shell" } "."
             }
         }
     }

@@ -1,29 +1,49 @@
 //! The web UI: pages rendered here, few small scripts, everything in the URL.
+//!
+//! It has no rights of its own: every page asks through `backend` as the person who looks at it.
+//! [`Reply::page`](crate::reply::Reply::page) gives every page its content security policy; so
+//! there is no inline script and no `style` attribute anywhere below.
 
 mod assets;
+mod badge;
 mod enrol;
+mod frame;
+mod home;
+mod icon;
+mod link;
 mod login;
+mod metrics;
+mod number;
+mod search;
+mod tables;
+mod time_range;
+
+pub(crate) use frame::failure_page as failure;
 
 use crate::request::Verb::{Get, Post};
 use crate::route::{Door, Reads, Route, Work};
 
 /// The routes of the web UI.
+#[rustfmt::skip] // A table is read by its columns.
 pub(crate) fn routes() -> Vec<Route> {
-    let route =
-        |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
+    use Door::{Anyone, Known};
+    use Reads::{Form, Nothing};
+    use Work::{Question, Quick};
+    let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
-        route(&[Get], "/_ui/login", Reads::Nothing, Work::Quick, &[], Door::Anyone(login::page)),
-        route(&[Post], "/_ui/login", Reads::Form, Work::Quick, &[], Door::Anyone(login::log_in)),
-        route(&[Get], "/_ui/enrol", Reads::Nothing, Work::Quick, &[], Door::Anyone(enrol::page)),
-        route(&[Post], "/_ui/enrol", Reads::Form, Work::Quick, &[], Door::Anyone(enrol::enrol)),
-        route(
-            &[Get],
-            "/_ui/assets/{file}",
-            Reads::Nothing,
-            Work::Quick,
-            &["v"],
-            Door::Anyone(assets::file),
-        ),
-        route(&[Post], "/_ui/logout", Reads::Form, Work::Quick, &[], Door::Known(login::log_out)),
+        route(&[Get],  "/_ui/login",          Nothing, Quick,    &[],             Anyone(login::page)),
+        route(&[Post], "/_ui/login",          Form,    Quick,    &[],             Anyone(login::log_in)),
+        route(&[Get],  "/_ui/enrol",          Nothing, Quick,    &[],             Anyone(enrol::page)),
+        route(&[Post], "/_ui/enrol",          Form,    Quick,    &[],             Anyone(enrol::enrol)),
+        route(&[Get],  "/_ui/assets/{file}",  Nothing, Quick,    &["v"],          Anyone(assets::file)),
+        route(&[Post], "/_ui/logout",         Form,    Quick,    &[],             Known(login::log_out)),
+        route(&[Get],  "/_ui",                Nothing, Question, &[],             Known(home::page)),
+        route(&[Get],  "/_ui/metrics",        Nothing, Question, &[],             Known(metrics::list)),
+        route(&[Get],  "/_ui/metrics/{name}", Nothing, Question, metrics::PARAMS, Known(metrics::page)),
+        route(&[Get],  "/_ui/search",         Nothing, Question, search::PARAMS,  Known(search::page)),
+        route(&[Get],  "/_ui/search/values",  Nothing, Question, search::PARAMS,  Known(search::values)),
+        route(&[Get],  "/_ui/tables",         Nothing, Question, &[],             Known(tables::list)),
+        route(&[Get],  "/_ui/tables/{index}", Nothing, Quick,    &[],             Known(tables::page)),
+        route(&[Get],  "/_ui/{page}",         Nothing, Quick,    &[],             Known(frame::missing)),
     ]
 }

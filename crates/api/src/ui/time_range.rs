@@ -75,6 +75,17 @@ impl TimeRange {
         }
     }
 
+    /// The same range, but from the start of its first day if it is longer than two: half a day
+    /// among whole ones looks like a fall.
+    pub(super) fn from_whole_day(mut self) -> TimeRange {
+        if let Some((start, end)) = &mut self.span
+            && *end - *start >= 2 * DAY
+        {
+            *start = start.div_euclid(DAY) * DAY;
+        }
+        self
+    }
+
     /// What people call it.
     pub(super) fn label(&self) -> String {
         let quick = QUICK.iter().find(|(from, _)| *from == self.from);

@@ -2,7 +2,7 @@
 
 use super::question::{SearchQuestion, condition, sort_field};
 use super::value::{self, Shown};
-use crate::ui::badge;
+use crate::ui::{badge, frame};
 use maud::{Markup, html};
 use model::{Field, StoredType, Table};
 use serde_json::Value;
@@ -121,10 +121,7 @@ fn inside(question: &SearchQuestion, id: &str, shown: &[Shown<'_>], hit: &Value)
             }
             details.json {
                 summary { "JSON" }
-                div.code-frame {
-                    button.button.copy type="button" data-copy { "Copy" }
-                    pre tabindex="0" { code { (format!("{hit:#}")) } }
-                }
+                (frame::code_frame(&format!("{hit:#}")))
             }
         }
     }

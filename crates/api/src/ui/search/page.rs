@@ -37,6 +37,8 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
     let Some(table) = found else {
         return Err(ApiError::not_found(format!("There is no table “{}”.", question.table)));
     };
+    // Columns of the table that was searched before.
+    question.columns.retain(|column| table.schema.find(column).is_some());
     let answer = ask(call, caller, &mut question, table);
     let title = format!("{} · Search", question.table);
     let content = html! {
@@ -157,9 +159,7 @@ fn query_bar(question: &SearchQuestion, tables: &[Arc<Table>], table: &Table) ->
                     placeholder="Search: words, field:value, AND, OR, NOT, \"a phrase\", [1 TO 5]"
                     autocomplete="off" autocapitalize="none" spellcheck="false" enterkeyhint="search";
                 @for (name, value) in kept.params() {
-                    @if *name != "columns" && *name != "sort" || !value.is_empty() {
-                        input type="hidden" name=(name) value=(value);
-                    }
+                    input type="hidden" name=(name) value=(value);
                 }
                 button.button.primary type="submit" { "Search" }
             }
@@ -206,9 +206,9 @@ fn pager(question: &SearchQuestion, total: u64) -> Markup {
     html! {
         @if pages > 1 {
             nav.pager aria-label="Pages of hits" {
-                @if page > 0 { a.button href=(question.page_link(page - 1)) rel="prev" { "Newer" } }
+                @if page > 0 { a.button href=(question.page_link(page - 1)) rel="prev" { "Previous" } }
                 span.faint { (number::count(first)) "–" (number::count((first + PAGE_HITS - 1).min(total))) }
-                @if page + 1 < pages { a.button href=(question.page_link(page + 1)) rel="next" { "Older" } }
+                @if page + 1 < pages { a.button href=(question.page_link(page + 1)) rel="next" { "Next" } }
             }
         }
     }

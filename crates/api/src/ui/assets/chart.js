@@ -1,0 +1,127 @@
+// Draws the chart of a metric with uPlot, in the colours of the style sheet.
+"use strict";
+
+for (const place of document.querySelectorAll("[data-chart]")) {
+  const told = JSON.parse(place.dataset.chart);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+  const share = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
+  const written = (value) => {
+    if (value === null || value === undefined) return "–";
+    return told.percent ? share.format(value) : number.format(value);
+  };
+  const time = (seconds) => {
+    const text = new Date(seconds * 1000).toISOString();
+    return text.endsWith("T00:00:00.000Z") ? text.slice(0, 10) : text.slice(0, 16).replace("T", " ");
+  };
+  const height = () => (innerWidth < 760 ? 230 : 300);
+  let chart = null;
+
+  // light-dark() is resolved only where a real property uses it.
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  place.append(probe);
+  const colour = (name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  };
+  const faded = (css, share) => css.replace(/^rgb\((.*)\)$/, `rgba($1, ${share})`);
+
+  const tip = document.createElement("div");
+  tip.className = "chart-tip";
+  tip.hidden = true;
+
+  const line = (swatch, name, value) => {
+    const row = document.createElement("div");
+    const mark = document.createElement("span");
+    mark.className = `swatch series-${swatch}`;
+    const label = document.createElement("span");
+    label.textContent = name;
+    const text = document.createElement("strong");
+    text.className = "num";
+    text.textContent = value;
+    row.append(mark, label, text);
+    return row;
+  };
+
+  const showTip = (plot) => {
+    const { idx, left, top } = plot.cursor;
+    if (idx === null || idx === undefined || left < 0) {
+      tip.hidden = true;
+      return;
+    }
+    const head = document.createElement("div");
+    head.textContent = time(told.times[idx]);
+    const rows = told.series
+      .map((series, at) => ({ at, name: series.name, value: series.values[idx] }))
+      .filter((row) => row.value !== null)
+      .sort((a, b) => b.value - a.value)
+      .map((row) => line(row.at, row.name, written(row.value)));
+    tip.replaceChildren(head, ...rows);
+    tip.hidden = false;
+    const width = plot.over.clientWidth;
+    const x = left > width / 2 ? left - tip.offsetWidth - 14 : left + 14;
+    const y = Math.max(0, Math.min(top, plot.over.clientHeight - tip.offsetHeight));
+    tip.style.transform = `translate(${x}px, ${y}px)`;
+  };
+
+  // Dragging over a range of time asks for that range.
+  const zoom = (plot) => {
+    if (plot.select.width < 8) return;
+    const at = (x) => new Date(plot.posToVal(x, "x") * 1000).toISOString().slice(0, 19) + "Z";
+    const address = new URL(location.href);
+    address.searchParams.set("from", at(plot.select.left));
+    address.searchParams.set("to", at(plot.select.left + plot.select.width));
+    location.assign(address);
+  };
+
+  const draw = () => {
+    chart?.destroy();
+    const soft = colour("--soft");
+    const axis = {
+      stroke: soft,
+      font: `11.5px ${getComputedStyle(document.body).fontFamily}`,
+      grid: { stroke: colour("--line"), width: 1 },
+      ticks: { show: false },
+    };
+    const alone = told.series.length === 1;
+    const series = told.series.map((one, at) => {
+      const stroke = colour(`--series-${at}`);
+      return {
+        label: one.name,
+        stroke,
+        width: 1.75,
+        fill: alone ? faded(stroke, 0.1) : undefined,
+        points: { size: 5 },
+      };
+    });
+    const options = {
+      width: place.clientWidth,
+      height: height(),
+      padding: [10, 8, 0, 0],
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      legend: { show: false },
+      cursor: { y: false, points: { size: 7 }, drag: { x: true, y: false, setScale: false } },
+      scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
+      axes: [
+        { ...axis, space: 70 },
+        { ...axis, size: 56, values: (_plot, values) => values.map(written) },
+      ],
+      series: [{}, ...series],
+      hooks: {
+        ready: [(plot) => plot.over.append(tip)],
+        setCursor: [showTip],
+        setSelect: [zoom],
+      },
+    };
+    chart = new uPlot(options, [told.times, ...told.series.map((one) => one.values)], place);
+  };
+
+  draw();
+  dark.addEventListener("change", draw);
+  new ResizeObserver(() => {
+    if (chart && place.clientWidth > 0 && place.clientWidth !== chart.width) {
+      chart.setSize({ width: place.clientWidth, height: height() });
+    }
+  }).observe(place);
+}

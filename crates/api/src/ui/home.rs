@@ -1,0 +1,170 @@
+//! Home: what is here, how it is protected, who asks, and what to try.
+
+use super::badge::{self, ClassCounts};
+use super::frame::{self, Page, Section};
+use super::metrics::{self, Declared};
+use super::{icon, number, search, tables};
+use crate::backend;
+use crate::error::Answer;
+use crate::route::Call;
+use engine::Caller;
+use maud::{Markup, html};
+use model::{Class, FieldType, Table};
+use std::sync::Arc;
+
+/// `GET /_ui`.
+pub(super) fn page(call: &Call<'_>, caller: &Caller) -> Answer {
+    frame::guarded(caller, Section::Home, || {
+        let engine = &call.app.engine;
+        let known = backend::tables(engine, caller, "*")?;
+        // Whoever may not know of metrics simply has none.
+        let declared = metrics::declared(engine, caller).unwrap_or_default();
+        let content = html! {
+            div.page-head { h1 { "Home" } }
+            div.home {
+                div.home-main {
+                    @if !known.is_empty() { (questions(&known, &declared)) }
+                    (tables_panel(call, caller, &known))
+                }
+                div.home-side {
+                    (protection(&known))
+                    (audit(call, caller))
+                    (who(caller))
+                }
+            }
+        };
+        Ok(Page::new(caller, Section::Home, "Home").reply(content))
+    })
+}
+
+fn questions(known: &[Arc<Table>], declared: &[Declared]) -> Markup {
+    let rate = declared.iter().find(|metric| metric.kind == "ratio").or(declared.first());
+    let words = known.iter().find_map(|table| {
+        let time = table.time_field.as_ref()?;
+        let text = table
+            .schema
+            .fields()
+            .iter()
+            .find(|field| field.ty == FieldType::Text && field.class == Some(Class::Open))?;
+        Some((table, time, text))
+    });
+    let person = known.iter().find_map(|table| {
+        let field = table.schema.fields().iter().find(|field| field.kind == "email")?;
+        Some((table, field))
+    });
+    html! {
+        section aria-labelledby="try" {
+            h2 #try { "Three questions to try" }
+            ol.questions {
+                @if let Some(metric) = rate {
+                    @let by = metric.dimensions.first();
+                    @let link = metrics::link_to(&metric.name).with("grain", "day");
+                    li { a href=(link) {
+                        span.question { (metric.label) @if let Some(by) = by { " by " (by) } ": who stands out?" }
+                        span.hint { "A declared metric, with its chart" }
+                        (icon::arrow())
+                    } }
+                }
+                @if let Some((table, _, _)) = words {
+                    li { a href=(search::link_to(table.name.as_str(), "handshake OR timeout OR error")) {
+                        span.question { "What do the " (table.name.as_str()) " say about handshakes and errors?" }
+                        span.hint { "Full-text search, newest first" }
+                        (icon::arrow())
+                    } }
+                }
+                @if let Some((table, field)) = person {
+                    @let query = format!("{}:\"ada@example.org\"", field.name);
+                    li { a href=(search::link_to(table.name.as_str(), &query)) {
+                        span.question { "Is somebody with this e-mail address here?" }
+                        span.hint { "Type the real one: its rows are found, though the store does not hold it" }
+                        (icon::arrow())
+                    } }
+                }
+            }
+        }
+    }
+}
+
+fn tables_panel(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -> Markup {
+    html! {
+        section aria-labelledby="tables" {
+            h2 #tables { "Tables" }
+            @if known.is_empty() {
+                (frame::empty("No table here for you", html! {
+                    "Either nothing was loaded yet (" code { "clerestory load --to TABLE FILE" }
+                    "), or your roles do not read data. An administrator gives roles: "
+                    code { "clerestory user" } "."
+                }))
+            } @else { (tables::overview(call, caller, known)) }
+        }
+    }
+}
+
+fn protection(known: &[Arc<Table>]) -> Markup {
+    let counts = ClassCounts::of(known.iter().map(|table| &**table));
+    html! {
+        section.panel aria-labelledby="protection" {
+            h2 #protection { (icon::shield()) " Protection" }
+            @if counts.all() > 0 {
+                p { (number::of(counts.all(), "field", "fields")) " in " (number::of(known.len() as u64, "table", "tables")) "." }
+                (counts.bar())
+            }
+            dl.classes {
+                @for class in Class::ALL {
+                    dt { (badge::class(class)) span.num { (counts.class(class)) } }
+                    dd { (badge::meaning(class)) }
+                }
+                @if counts.withheld > 0 {
+                    dt { span.badge.class-withheld { "withheld" } span.num { (counts.withheld) } }
+                    dd { "Sealed and unread until a guardian rules." }
+                }
+                @if counts.unruled > 0 {
+                    dt { span.badge.class-none { "not ruled" } span.num { (counts.unruled) } }
+                    dd { "No value was seen yet." }
+                }
+            }
+        }
+    }
+}
+
+fn audit(call: &Call<'_>, caller: &Caller) -> Markup {
+    let records = backend::audit_length(&call.app.engine, caller);
+    html! {
+        section.panel aria-labelledby="audit" {
+            h2 #audit { (icon::record()) " Audit" }
+            p { span.dot.good {} "Recording. Every read is on record before its answer leaves." }
+            @if let Some(records) = records {
+                p.hint { (number::of(records, "record", "records")) " so far. " code { "clerestory audit show" } " reads them, " code { "clerestory audit verify" } " proves that none was changed." }
+            } @else {
+                p.hint { "Your own reads are on it, too. Guardians read it." }
+            }
+        }
+    }
+}
+
+fn who(caller: &Caller) -> Markup {
+    let who = backend::who(caller);
+    html! {
+        section.panel aria-labelledby="who" {
+            h2 #who { (icon::person()) " You" }
+            dl.pairs {
+                dt { "Name" } dd { (who.name) }
+                dt { "Roles" } dd { @for role in &who.roles { span.badge { (role) } " " } }
+            }
+            ul.plain {
+                @for role in &who.roles { li.hint { (may(role)) } }
+            }
+        }
+    }
+}
+
+/// What a role may do, in one sentence.
+fn may(role: &str) -> &'static str {
+    match role {
+        "analyst" => "Reads open fields and pseudonyms, counts special ones, declares metrics.",
+        "engineer" => "Also makes, writes and drops tables.",
+        "guardian" => "Rules on classes, approves, reads the audit record.",
+        "administrator" => "Manages people and keys. No data by itself.",
+        _ => "",
+    }
+}

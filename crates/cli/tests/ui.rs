@@ -1,0 +1,54 @@
+//! The web UI of the running binary in real Chromium.
+//!
+//! `.ci/run` says where `playwright-core` is: in the folder `CLERESTORY_NODE_MODULES`. Without it
+//! or without Chromium the test says that it was skipped; with `CLERESTORY_CLIENTS_REQUIRED` set it
+//! fails instead. With `CLERESTORY_UI_PICTURES` set to a folder, every page is photographed.
+
+use conformance::{DemoNode, DemoSize};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Large enough that the planted firmware stands out, small enough to load in seconds.
+const SIZE: DemoSize = DemoSize { devices: 300, days: 25, events: 30_000 };
+
+#[test]
+fn every_page_works_in_a_browser() {
+    let name = "every_page_works_in_a_browser";
+    let Some(modules) = modules().or_else(|| skipped(name, "playwright-core")) else { return };
+    let Some(chromium) = chromium().or_else(|| skipped(name, "chromium")) else { return };
+    let demo = DemoNode::start(env!("CARGO_BIN_EXE_clerestory"), SIZE);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui/drive.mjs");
+    let output = Command::new("node")
+        .arg(script)
+        .env("CLERESTORY_NODE_MODULES", modules)
+        .env("CLERESTORY_CHROMIUM", chromium)
+        .env("CLERESTORY_URL", demo.url())
+        .env("CLERESTORY_LOGINS", demo.program.data().join("demo-logins.json"))
+        .output()
+        .expect("node can be started");
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The folder with `playwright-core`, if it was told and is there.
+fn modules() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("CLERESTORY_NODE_MODULES")?);
+    folder.join("playwright-core").is_dir().then_some(folder)
+}
+
+fn chromium() -> Option<PathBuf> {
+    let told = std::env::var_os("CLERESTORY_CHROMIUM").map(PathBuf::from);
+    let usual = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    told.into_iter().chain(usual.map(PathBuf::from)).find(|path| path.is_file())
+}
+
+fn skipped(test: &str, missing: &str) -> Option<PathBuf> {
+    let must = std::env::var_os("CLERESTORY_CLIENTS_REQUIRED").is_some();
+    assert!(!must, "{missing} is missing; `.ci/run` installs it");
+    println!("SKIPPED {test}: {missing} is missing; `.ci/run` installs it");
+    None
+}

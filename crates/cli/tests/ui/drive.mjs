@@ -1,0 +1,211 @@
+// Drives the web UI: logs in, opens every page in light and dark, on a desk and on a phone, and looks
+// for errors, for violations of the content security policy, and for what the pages have to show.
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+
+const modules = path.resolve(process.env.CLERESTORY_NODE_MODULES);
+const { chromium } = createRequire(path.join(modules, "of-the-test.js"))("playwright-core");
+
+const url = process.env.CLERESTORY_URL;
+const { logins } = JSON.parse(readFileSync(process.env.CLERESTORY_LOGINS, "utf8"));
+const login = (role) => logins.find((one) => one.role === role);
+const pictures = process.env.CLERESTORY_UI_PICTURES;
+if (pictures) mkdirSync(pictures, { recursive: true });
+
+// The demo's first and last day, and the day its planted firmware goes bad.
+const RANGE = "from=2026-10-24&to=2026-11-18";
+const BAD_FIRMWARE = "4.3.0";
+const BAD_DAY = "2026-11-12";
+const FIRST_LOAD_BYTES_MAX = 200_000;
+
+const RATE = `/_ui/metrics/failed_connection_rate?grain=day&by=firmware&${RANGE}`;
+const PAGES = [
+  ["home", "/_ui"],
+  ["metrics", "/_ui/metrics"],
+  ["metric-rate", RATE],
+  ["metric-activations", `/_ui/metrics/activations?by=model&${RANGE}`],
+  ["metric-active", `/_ui/metrics/active_devices?by=none&${RANGE}`],
+  ["search", `/_ui/search?table=events&${RANGE}`],
+  ["search-words", `/_ui/search?table=events&q=handshake+AND+firmware:4.3.0&${RANGE}&field=reason&columns=kind,firmware,message`],
+  ["search-people", "/_ui/search?table=users"],
+  ["search-empty", `/_ui/search?table=events&q=nosuchwordanywhere&${RANGE}`],
+  ["search-wrong", `/_ui/search?table=events&q=%22open&${RANGE}`],
+  ["tables", "/_ui/tables"],
+  ["table-users", "/_ui/tables/users"],
+  ["table-measurements", "/_ui/tables/measurements"],
+  ["missing", "/_ui/nowhere"],
+];
+
+const browser = await chromium.launch({
+  executablePath: process.env.CLERESTORY_CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+});
+
+const complaints = [];
+
+async function open(options) {
+  const context = await browser.newContext(options);
+  await context.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
+    });
+  });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
+  page.on("console", (message) => {
+    const text = message.text();
+    // Pages that say "not found" and "wrong question" have such a status, on purpose.
+    if (message.type() === "error" && !/status of 4(00|01|03|04)/.test(text)) {
+      complaints.push(`${page.url()}: ${text}`);
+    }
+  });
+  return page;
+}
+
+async function logIn(page, role) {
+  const { name, password } = login(role);
+  await page.goto(`${url}/`);
+  assert.match(page.url(), /\/_ui\/login$/, "whoever is not known sees the login and nothing else");
+  await page.fill("input[name=name]", name);
+  await page.fill("input[name=password]", password);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`${url}/_ui`);
+}
+
+async function shoot(page, name) {
+  if (pictures) await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true });
+}
+
+async function everyPage(label, options) {
+  const page = await open(options);
+  await page.goto(`${url}/_ui/login`);
+  await shoot(page, `${label}-login`);
+  await logIn(page, "analyst");
+  for (const [name, address] of PAGES) {
+    const answer = await page.goto(url + address);
+    const headers = answer.headers();
+    assert.match(headers["content-security-policy"] ?? "", /default-src 'none'/, name);
+    assert.equal(headers["x-content-type-options"], "nosniff", name);
+    assert.equal(headers["cache-control"], "no-store", name);
+    assert.ok((headers["content-type"] ?? "").startsWith("text/html"), `${name} is a page`);
+    if (name.startsWith("metric-")) await page.waitForSelector(".chart canvas");
+    assert.equal(await page.locator("h1").count(), 1, `${name} has one heading`);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(wide <= 0, `${name} (${label}) is ${wide} pixels too wide`);
+    await shoot(page, `${label}-${name}`);
+  }
+  return page;
+}
+
+// Light on a desk: also what the pages say and do.
+const page = await everyPage("light", { colorScheme: "light", viewport: { width: 1360, height: 860 } });
+
+await page.goto(url + RATE);
+const table = await page.$eval("#numbers", (table) => ({
+  head: [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim()),
+  rows: [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim())),
+}));
+const bad = table.head.indexOf(BAD_FIRMWARE);
+assert.ok(bad > 0, `the planted firmware has a column: ${table.head}`);
+const mean = (rows, column) => {
+  const numbers = rows.map((row) => parseFloat(row[column])).filter((number) => !Number.isNaN(number));
+  return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+};
+const before = table.rows.filter((row) => row[0] < BAD_DAY);
+const after = table.rows.filter((row) => row[0] >= BAD_DAY);
+assert.ok(before.length >= 18 && after.length >= 5, "the table covers the demo's days");
+assert.ok(mean(before, bad) < 12, `before its bad day: ${mean(before, bad)} %`);
+assert.ok(mean(after, bad) > 20, `after its bad day: ${mean(after, bad)} %`);
+for (let other = 1; other < table.head.length; other += 1) {
+  if (other !== bad) assert.ok(mean(after, other) < 12, `${table.head[other]} stays good`);
+}
+await page.hover(".chart .u-over", { position: { x: 200, y: 100 } });
+assert.match(await page.textContent(".chart-tip"), /4\.3\.0/, "the chart tells its numbers");
+await page.click(".segments a:text-is('model')");
+await page.waitForURL(/by=model/);
+
+await page.goto(`${url}/_ui/search?table=events&${RANGE}`);
+await page.keyboard.press("/");
+await page.keyboard.type("kind:connect_failed");
+await page.keyboard.press("Enter");
+await page.waitForURL(/q=kind/);
+assert.match(await page.textContent(".result-head"), /[1-9][\d,]* hits/);
+const failed = await page.textContent(".result-head strong");
+await page.click("a[data-values=firmware]");
+await page.waitForSelector(".value-list li");
+assert.match(await page.textContent(".value-list"), /4\.\d\.\d/);
+assert.match(page.url(), /field=firmware/, "what is open stands in the URL");
+await page.click(".hit summary >> nth=0");
+assert.match(await page.textContent(".hit[open] .fields"), /connect_failed/);
+await page.click(".hit[open] .json summary");
+assert.equal(JSON.parse(await page.textContent(".hit[open] .json code"))._source.kind, "connect_failed");
+await page.click(".hit[open] a[aria-label='Only hits with this firmware']");
+await page.waitForURL(/AND(%20|\+)firmware/i);
+assert.notEqual(await page.textContent(".result-head strong"), failed);
+await page.click(".popover summary");
+await page.click(".choices a:text-is('All time')");
+await page.waitForURL(/from=all/);
+
+await page.goto(`${url}/_ui/search?table=users`);
+const people = await page.textContent(".hits");
+assert.match(people, /email:[0-9a-v]{8}/, "addresses are pseudonyms");
+assert.doesNotMatch(people, /@/, "no address is on the page");
+await page.goto(`${url}/_ui/tables/users`);
+const rulings = await page.textContent(".rulings");
+assert.match(rulings, /email[\s\S]*personal/);
+assert.match(rulings, /access_token[\s\S]*secret/);
+
+// The session ends where it should.
+await page.goto(`${url}/_ui`);
+await page.click("button[aria-label='Log out']");
+await page.waitForURL(/\/_ui\/login$/);
+await page.goto(`${url}/_ui/tables`);
+assert.match(page.url(), /\/_ui\/login$/, "after logging out there is nothing to see");
+
+// Somebody with a wrong password, and somebody without data.
+await page.fill("input[name=name]", login("analyst").name);
+await page.fill("input[name=password]", "wrong");
+await page.keyboard.press("Enter");
+await page.waitForSelector("[role=alert]");
+await page.context().close();
+
+const administrator = await open({ viewport: { width: 1360, height: 860 } });
+await logIn(administrator, "administrator");
+for (const address of ["/_ui", "/_ui/search", "/_ui/tables", "/_ui/metrics", RATE]) {
+  await administrator.goto(url + address);
+  const text = await administrator.textContent("main");
+  assert.doesNotMatch(text, /4\.3\.0|connect_failed/, `${address} shows no data`);
+  await shoot(administrator, `administrator${address.replace(/\W+/g, "-").slice(0, 24)}`);
+}
+await administrator.context().close();
+
+// Dark, and a phone.
+await (await everyPage("dark", { colorScheme: "dark", viewport: { width: 1360, height: 860 } })).context().close();
+const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+await (await everyPage("phone", { ...phone, colorScheme: "light" })).context().close();
+
+// Without scripts everything is still there.
+const plain = await open({ javaScriptEnabled: false, viewport: { width: 1360, height: 860 } });
+await logIn(plain, "analyst");
+await plain.goto(url + RATE);
+assert.match(await plain.textContent("#numbers"), /4\.3\.0/);
+await plain.goto(`${url}/_ui/search?table=events&${RANGE}`);
+await plain.click("a[data-values=kind]");
+await plain.waitForSelector(".value-list li");
+await plain.context().close();
+
+// The first load is light.
+const first = await open({ viewport: { width: 1360, height: 860 } });
+const session = await first.context().newCDPSession(first);
+await session.send("Network.enable");
+let bytes = 0;
+session.on("Network.loadingFinished", (event) => { bytes += event.encodedDataLength; });
+await logIn(first, "analyst");
+await first.goto(url + RATE, { waitUntil: "networkidle" });
+assert.ok(bytes > 0 && bytes <= FIRST_LOAD_BYTES_MAX, `login, home and a chart are ${bytes} bytes`);
+await browser.close();
+
+assert.deepEqual(complaints, [], "no error in any console, nothing that the policy forbids");
+console.log(`ui: ${PAGES.length} pages, light, dark and phone; first load ${bytes} bytes`);

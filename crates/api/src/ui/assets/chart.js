@@ -14,7 +14,15 @@ for (const place of document.querySelectorAll("[data-chart]")) {
     const text = new Date(seconds * 1000).toISOString();
     return text.endsWith("T00:00:00.000Z") ? text.slice(0, 10) : text.slice(0, 16).replace("T", " ");
   };
-  const height = () => (innerWidth < 760 ? 230 : 300);
+  const day = new Intl.DateTimeFormat("en", { month: "short", day: "numeric", timeZone: "UTC" });
+  const month = new Intl.DateTimeFormat("en", { month: "short", year: "numeric", timeZone: "UTC" });
+  const tick = (seconds, step) => {
+    const date = new Date(seconds * 1000);
+    if (step >= 28 * 86400) return month.format(date);
+    if (step >= 86400 || seconds % 86400 === 0) return day.format(date);
+    return date.toISOString().slice(11, 16);
+  };
+  const height = () => (innerWidth < 760 ? 230 : 290);
   let chart = null;
 
   // light-dark() is resolved only where a real property uses it.
@@ -80,7 +88,7 @@ for (const place of document.querySelectorAll("[data-chart]")) {
     const soft = colour("--soft");
     const axis = {
       stroke: soft,
-      font: `11.5px ${getComputedStyle(document.body).fontFamily}`,
+      font: `11px ${getComputedStyle(document.body).fontFamily}`,
       grid: { stroke: colour("--line"), width: 1 },
       ticks: { show: false },
     };
@@ -92,7 +100,7 @@ for (const place of document.querySelectorAll("[data-chart]")) {
         stroke,
         width: 1.75,
         fill: alone ? faded(stroke, 0.1) : undefined,
-        points: { size: 5 },
+        points: { size: 5, fill: stroke },
       };
     });
     const options = {
@@ -104,8 +112,8 @@ for (const place of document.querySelectorAll("[data-chart]")) {
       cursor: { y: false, points: { size: 7 }, drag: { x: true, y: false, setScale: false } },
       scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
       axes: [
-        { ...axis, space: 70 },
-        { ...axis, size: 56, values: (_plot, values) => values.map(written) },
+        { ...axis, space: 70, size: 30, values: (_plot, at, _axis, _space, step) => at.map((one) => tick(one, step)) },
+        { ...axis, size: 52, values: (_plot, values) => values.map(written) },
       ],
       series: [{}, ...series],
       hooks: {

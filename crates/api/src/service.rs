@@ -112,7 +112,7 @@ pub(crate) async fn answer(
         match identify(&app, sent, peer).await {
             Ok(caller) => Some((caller, comes_by_itself)),
             Err(_) if caller::looks_for_a_page(verb, head.uri.path(), &head.headers) => {
-                return redirect_to_login();
+                return redirect_to_login(&path_and_query(&head.uri));
             }
             Err(error) => return error.into_reply().render_plainly(),
         }
@@ -167,10 +167,11 @@ async fn identify(app: &Arc<App>, sent: Option<Sent>, peer: Peer) -> Result<Call
     .await
 }
 
-fn redirect_to_login() -> Response<Full<Bytes>> {
+fn redirect_to_login(wanted: &str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SEE_OTHER;
-    let page = HeaderValue::from_static("/_ui/login");
+    let page = HeaderValue::from_str(&ui::login_address(wanted))
+        .unwrap_or_else(|_| HeaderValue::from_static("/_ui/login"));
     response.headers_mut().insert(hyper::header::LOCATION, page);
     response
 }

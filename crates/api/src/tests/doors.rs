@@ -88,9 +88,12 @@ fn wrong_credentials_are_like_none() {
 fn browsers_find_the_login_page_and_nothing_else() {
     let house = House::open();
     let page = ["accept: text/html,*/*;q=0.8"];
-    for path in ["/", "/_ui", "/_ui/search?q=x"] {
+    let later = "/_ui/login?next=%2f_ui%2fsearch%3fq%3dx";
+    for (path, login) in
+        [("/", "/_ui/login"), ("/_ui", "/_ui/login"), ("/_ui/search?q=x", later)]
+    {
         let answer = ask(house.address(), "GET", path, &page, b"");
-        assert_eq!((answer.status, answer.header("location")), (303, Some("/_ui/login")), "{path}");
+        assert_eq!((answer.status, answer.header("location")), (303, Some(login)), "{path}");
         assert!(answer.body.is_empty());
     }
     assert_eq!(ask(house.address(), "GET", "/_search", &page, b"").status, 401);
@@ -99,7 +102,7 @@ fn browsers_find_the_login_page_and_nothing_else() {
     assert_eq!(login.status, 200);
     assert!(login.header("content-security-policy").is_some());
     assert!(!login.text().contains(env!("CARGO_PKG_VERSION")), "no version");
-    let style = ask(house.address(), "GET", "/_ui/assets/login.css", &[], b"");
+    let style = ask(house.address(), "GET", "/_ui/assets/app.css", &[], b"");
     assert_eq!(style.status, 200);
     assert_eq!(ask(house.address(), "GET", "/_ui/assets/..%2fmod.rs", &[], b"").status, 404);
 }

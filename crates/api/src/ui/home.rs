@@ -48,10 +48,9 @@ fn questions(known: &[Arc<Table>], declared: &[Declared]) -> Markup {
             .find(|field| field.ty == FieldType::Text && field.class == Some(Class::Open))?;
         Some((table, time, text))
     });
-    let person = known.iter().find_map(|table| {
-        let field = table.schema.fields().iter().find(|field| field.kind == "email")?;
-        Some((table, field))
-    });
+    let has_address =
+        |table: &&Arc<Table>| table.schema.fields().iter().any(|field| field.kind == "email");
+    let person = known.iter().find(has_address);
     html! {
         section aria-labelledby="try" {
             h2 #try { "Three questions to try" }
@@ -72,12 +71,15 @@ fn questions(known: &[Arc<Table>], declared: &[Declared]) -> Markup {
                         (icon::arrow())
                     } }
                 }
-                @if let Some((table, field)) = person {
-                    @let query = format!("{}:\"ada@example.org\"", field.name);
-                    li { a href=(search::link_to(table.name.as_str(), &query)) {
-                        span.question { "Is somebody with this e-mail address here?" }
-                        span.hint { "Type the real one: its rows are found, though the store does not hold it" }
-                        (icon::arrow())
+                @if let Some(table) = person {
+                    li { form.question-form method="get" action="/_ui/search" {
+                        label.question for="person" { "Is somebody with this e-mail address here?" }
+                        span.hint { "The rows are found by the real address, though the store does not hold it" }
+                        input type="hidden" name="table" value=(table.name.as_str());
+                        div.question-row {
+                            input id="person" name="q" type="email" placeholder="name@example.org" autocomplete="off" required;
+                            button.button type="submit" { "Look up" }
+                        }
                     } }
                 }
             }

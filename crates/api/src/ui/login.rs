@@ -2,20 +2,36 @@
 
 use super::frame::document;
 use super::icon;
+use super::link::Link;
 use crate::backend;
 use crate::caller;
 use crate::error::{Answer, ApiError};
-use crate::reply::Reply;
+use crate::reply::{Body, Reply};
 use crate::request::read_params;
 use crate::route::Call;
 use engine::Caller;
 use hyper::StatusCode;
-use hyper::header::SET_COOKIE;
+use hyper::header::{CACHE_CONTROL, HeaderValue, LOCATION, SET_COOKIE};
 use maud::{Markup, html};
 
+/// Where a browser without identity is sent; after the log-in it goes on to `wanted`.
+pub(crate) fn address(wanted: &str) -> String {
+    Link::to("/_ui/login").with("next", if is_page(wanted) { wanted } else { "" }).to_string()
+}
+
+/// Whether a log-in may lead there: a page of ours, and nothing else.
+fn is_page(path: &str) -> bool {
+    const BYTES_MAX: usize = 4000;
+    let is_door = ["/_ui/login", "/_ui/enrol", "/_ui/assets/"];
+    path.starts_with("/_ui/")
+        && path.len() <= BYTES_MAX
+        && !is_door.iter().any(|door| path.starts_with(door))
+}
+
 /// `GET /_ui/login`. Tells nothing of the house: no version, no table.
-pub(crate) fn page(_call: &Call<'_>) -> Answer {
-    Ok(Reply::page(frame("Log in", form(false))))
+pub(crate) fn page(call: &Call<'_>) -> Answer {
+    let next = call.request.param("next").unwrap_or("");
+    Ok(Reply::page(frame("Log in", form(false, next))))
 }
 
 /// `POST /_ui/login`: gives the browser its session, or the page again.
@@ -24,19 +40,26 @@ pub(crate) fn log_in(call: &Call<'_>) -> Answer {
     let field = |name: &str| {
         fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
     };
-    let (name, password) = (field("name"), field("password"));
+    let (name, password, next) = (field("name"), field("password"), field("next"));
     let peer = call.request.peer;
     let token = match backend::log_in(&call.app.engine, name, password, peer.address) {
         Ok(token) => token,
         Err(error) if error.status() == StatusCode::UNAUTHORIZED => {
-            let page = Reply::page(frame("Log in", form(true)));
+            let page = Reply::page(frame("Log in", form(true, next)));
             return Ok(page.with_status(StatusCode::UNAUTHORIZED));
         }
         Err(error) => return Err(error),
     };
     let cookie = caller::session_cookie(&token, peer)
         .ok_or_else(|| ApiError::internal("a session token is no cookie value"))?;
-    Ok(Reply::see_other("/_ui").with_value(SET_COOKIE, cookie))
+    let next = HeaderValue::from_str(next).ok().filter(|_| is_page(next));
+    let reply = match next {
+        Some(next) => Reply::of(StatusCode::SEE_OTHER, Body::Empty)
+            .with(CACHE_CONTROL, "no-store")
+            .with_value(LOCATION, next),
+        None => Reply::see_other("/_ui"),
+    };
+    Ok(reply.with_value(SET_COOKIE, cookie))
 }
 
 /// `POST /_ui/logout`.
@@ -47,12 +70,13 @@ pub(crate) fn log_out(call: &Call<'_>, _caller: &Caller) -> Answer {
     Ok(Reply::see_other("/_ui/login").with_value(SET_COOKIE, caller::no_session_cookie()))
 }
 
-fn form(was_wrong: bool) -> Markup {
+fn form(was_wrong: bool, next: &str) -> Markup {
     html! {
         @if was_wrong {
             p.wrong role="alert" { "Name or password is wrong, or there were too many tries. Wait a minute and try again." }
         }
         form.stack method="post" action="/_ui/login" {
+            @if is_page(next) { input type="hidden" name="next" value=(next); }
             label { span { "Name" }
                 input name="name" autocomplete="username" autocapitalize="none" spellcheck="false"
                     required autofocus;
@@ -80,4 +104,19 @@ pub(super) fn frame(title: &str, content: Markup) -> String {
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_in_leads_to_our_pages_only() {
+        assert_eq!(address("/_ui/tables?a=b"), "/_ui/login?next=%2f_ui%2ftables%3fa%3db");
+        for other in
+            ["/", "/_ui", "//evil.example/_ui/", "/_uix", "/_ui/login", "https://evil.example/_ui/"]
+        {
+            assert_eq!(address(other), "/_ui/login", "{other}");
+        }
+    }
 }

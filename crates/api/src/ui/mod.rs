@@ -19,6 +19,7 @@ mod tables;
 mod time_range;
 
 pub(crate) use frame::failure_page as failure;
+pub(crate) use login::address as login_address;
 
 use crate::request::Verb::{Get, Post};
 use crate::route::{Door, Reads, Route, Work};
@@ -31,7 +32,7 @@ pub(crate) fn routes() -> Vec<Route> {
     use Work::{Question, Quick};
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
-        route(&[Get],  "/_ui/login",          Nothing, Quick,    &[],             Anyone(login::page)),
+        route(&[Get],  "/_ui/login",          Nothing, Quick,    &["next"],       Anyone(login::page)),
         route(&[Post], "/_ui/login",          Form,    Quick,    &[],             Anyone(login::log_in)),
         route(&[Get],  "/_ui/enrol",          Nothing, Quick,    &[],             Anyone(enrol::page)),
         route(&[Post], "/_ui/enrol",          Form,    Quick,    &[],             Anyone(enrol::enrol)),

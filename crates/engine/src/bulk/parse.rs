@@ -4,7 +4,8 @@
 //! request, as in Elasticsearch; all else is refused item by item.
 
 use super::{
-    Action, ActionKind, BULK_BYTES_MAX, BulkOptions, ID_BYTES_MAX, ItemError, WriteOptions,
+    ACTIONS_MAX, Action, ActionKind, BULK_BYTES_MAX, BulkOptions, ID_BYTES_MAX, ItemError,
+    WriteOptions,
 };
 use crate::EngineError;
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use std::io::BufRead;
 
 /// Reads a body. `default_index` is the table of the path.
 pub(crate) fn parse<'a>(
@@ -44,6 +46,13 @@ pub(crate) fn parse<'a>(
             Some((text, parsed)) if text == line => parsed,
             _ => Line::parse(line, lines.number)?,
         };
+        if actions.len() == ACTIONS_MAX {
+            return Err(EngineError::new(
+                413,
+                "content_too_long_exception",
+                format!("more than {ACTIONS_MAX} actions; send them in parts"),
+            ));
+        }
         let number = lines.number;
         let source = match parsed.kind() {
             ActionKind::Delete => &[][..],
@@ -76,11 +85,13 @@ impl<'a> Iterator for Lines<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let end = self.rest.iter().position(|&byte| byte == b'\n').unwrap_or(self.rest.len());
-        let line = &self.rest[..end];
-        self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        // Searches as fast as memory is read, which a loop over bytes does not.
+        let mut after = self.rest;
+        let read = after.skip_until(b'\n').unwrap_or(self.rest.len());
+        let line = &self.rest[..read];
+        self.rest = after;
         self.number += 1;
-        Some(line)
+        Some(line.strip_suffix(b"\n").unwrap_or(line))
     }
 }
 

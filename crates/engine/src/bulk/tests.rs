@@ -82,6 +82,8 @@ fn a_broken_frame_refuses_the_request() {
     }
     let body = vec![b'\n'; BULK_BYTES_MAX + 1];
     refused(&body, Some("t"), 413, "content_too_long_exception");
+    let body = b"{\"index\":{}}\n{}\n".repeat(ACTIONS_MAX + 1);
+    refused(&body, Some("t"), 413, "more than 500000 actions");
 }
 
 #[test]

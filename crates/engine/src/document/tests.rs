@@ -152,7 +152,11 @@ fn coercions() {
     check(&fields, &[r#"{"long":-9223372036854775808}"#], "0: long=-9223372036854775808");
     check(&fields, &[r#"{"double":"1e3"}"#], "0: double=1000.0 {\"double\":\"s\"}");
     check(&fields, &[r#"{"bool":"true"}"#], "0: bool=true {\"bool\":\"s\"}");
-    check(&fields, &[r#"{"keyword":[1,2.5,true]}"#], r#"0: keyword=1 keyword=2.5 keyword=true {"keyword":["n","n","n"]}"#);
+    check(
+        &fields,
+        &[r#"{"keyword":[1,2.5,true]}"#],
+        r#"0: keyword=1 keyword=2.5 keyword=true {"keyword":["n","n","n"]}"#,
+    );
     check(&fields, &[r#"{"ip":["10.0.0.1","2001:DB8::0:1"]}"#], "0: ip=10.0.0.1 ip=2001:db8::1");
     check(
         &fields,

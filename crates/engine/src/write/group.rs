@@ -1,6 +1,6 @@
 //! The actions of one request on one table.
 
-use super::plan::{Prepared, Settled, StoredRow, prepare};
+use super::plan::{Prepared, Settled, StoredRow, names_a_row_to_be, prepare};
 use crate::bulk::{Action, ActionKind, BulkItem, ItemError, UpdateBody, WriteResult};
 use crate::document::parse_date;
 use crate::mapping::TableSpec;
@@ -173,14 +173,17 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// What the updates of a run start from, by their places.
+    /// The rows that a run starts from, by the places of its actions.
     fn stored_rows(
         &self,
         table: &Table,
         todo: &[usize],
     ) -> Result<HashMap<usize, StoredRow>, ItemError> {
-        let is_update = |place: &usize| self.actions[*place].kind == ActionKind::Update;
-        let places: Vec<usize> = todo.iter().copied().filter(is_update).collect();
+        let needs_row = |place: &usize| {
+            let action = &self.actions[*place];
+            action.kind == ActionKind::Update || names_a_row_to_be(action)
+        };
+        let places: Vec<usize> = todo.iter().copied().filter(needs_row).collect();
         if places.is_empty() {
             return Ok(HashMap::new());
         }

@@ -3,7 +3,7 @@
 use super::carry::{Cells, NewRow, batch_of, cells_by_row};
 use crate::bulk::{Action, ActionKind, ItemError, UpdateBody};
 use crate::document::{BatchBuilder, is_below, shape};
-use model::{Batch, FieldId, Row, Schema, Seq, Table};
+use model::{Batch, FieldId, GeneratedId, Row, Schema, Seq, Table};
 use protection::{SealError, SealedBatch, Sealer};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -137,6 +137,10 @@ impl Plan {
         stored: Option<&StoredRow>,
     ) -> Result<(), ItemError> {
         let id = action.id.as_deref();
+        if stored.is_none() && names_a_row_to_be(action) {
+            let reason = "ids that begin with _seq-00 are given by the store; leave the _id out";
+            return Err(ItemError::illegal(reason));
+        }
         let mut expect = match action.if_seq_no {
             Some(seq) => Expect::Seq(Seq(seq)),
             None => Expect::Any,
@@ -291,6 +295,13 @@ impl Plan {
         };
         NotSealed::Rows(rows.iter().map(refuse).collect())
     }
+}
+
+/// Whether an action puts a document under an id that the store gives to rows by their number:
+/// good for a row that is there, but one that is not may come with the next write.
+pub(super) fn names_a_row_to_be(action: &Action<'_>) -> bool {
+    let generated = action.id.as_deref().is_some_and(|id| GeneratedId::parse(id).is_some());
+    generated && action.kind != ActionKind::Delete
 }
 
 /// The shape of a stored row, also where it is the plain one.

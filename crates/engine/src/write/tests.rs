@@ -159,6 +159,11 @@ fn the_four_actions_and_what_they_answer() {
     let generated = items[10].id.as_deref().unwrap();
     assert!(generated.starts_with("_seq-00"), "{generated}");
     assert_eq!(house.stored(generated), "n=8");
+
+    assert_eq!(house.index(generated, json!({"n": 9})).version, Some(2));
+    assert_eq!(house.stored(generated), "n=9");
+    let next = concat!("{\"index\":{\"_id\":\"_seq-000000000000zzz\"}}\n{\"n\":1}\n");
+    assert_eq!(said(&house.bulk(next)), ["index 400 illegal_argument_exception"]);
 }
 
 #[test]

@@ -26,6 +26,8 @@ mod limits;
 pub mod metrics;
 mod question;
 pub mod sql;
+#[cfg(test)]
+mod testing;
 
 pub use error::QueryError;
 pub use guard::uses;

@@ -40,6 +40,8 @@ mod zone;
 
 #[cfg(test)]
 mod stand_in;
+#[cfg(test)]
+mod store_tests;
 
 pub use count::CountRequest;
 pub use error::EsError;
@@ -60,3 +62,14 @@ const BUCKETS_MAX: usize = 65_535;
 
 /// How many rows are counted exactly unless asked otherwise.
 const TOTAL_EXACT_UP_TO: u64 = 10_000;
+
+/// The moment that a text names (`2026-11-01`, `now-30d/d`, milliseconds), for metrics.
+pub(crate) fn moment(
+    text: &str,
+    time_zone: chrono_tz::Tz,
+    now: model::Timestamp,
+) -> Result<i64, EsError> {
+    let format = date_format::DateFormat::default();
+    let zone = zone::Zone::Named(time_zone);
+    date_math::read(text, date_math::Reading { format: &format, zone, round_up: false, now })
+}

@@ -11,11 +11,14 @@ mod exec;
 mod fetch;
 mod fold;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod top;
 mod work;
 
 pub use exec::LeafExec;
-pub(crate) use exec::sized_batch;
+pub(crate) use exec::{filter_name, sized_batch};
+pub(crate) use fold::interval_starts;
 
 use crate::{Limits, QueryError, Question, Scope};
 use arrow::record_batch::RecordBatch;

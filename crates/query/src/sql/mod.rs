@@ -20,6 +20,8 @@ mod literal;
 mod session;
 mod statement;
 mod table;
+#[cfg(test)]
+mod tests;
 mod top_rule;
 
 use crate::leaf::field::Kind;
@@ -94,6 +96,34 @@ fn logical_plan(parsed: &Parsed, tables: &[Arc<Table>]) -> Result<LogicalPlan, Q
     planned.map_err(|error| statement::explain_error(error, tables))
 }
 
+/// A condition of a measure as a filter of the store.
+///
+/// # Errors
+/// [`QueryError::Unsupported`] if it cannot be pushed down as a whole.
+pub(crate) fn condition(
+    text: &str,
+    table: &Arc<Table>,
+    pseudonyms: &Pseudonyms,
+) -> Result<storage::Filter, QueryError> {
+    let tables = std::slice::from_ref(table);
+    let name = table.name.as_str().replace('"', "\"\"");
+    let statement = format!("SELECT count(*) FROM \"{name}\" WHERE ({text}\n)");
+    let plan = plan(&statement, tables, pseudonyms)?;
+    let optimized = match &plan.logical {
+        Some(logical) => session::state(tables, None, &Limits::standard())?
+            .optimize(logical)
+            .map_err(QueryError::from_planning)?,
+        None => return Err(QueryError::Invalid("a condition is no statement".to_owned())),
+    };
+    fold_rule::fold_filter(&optimized).ok_or_else(|| {
+        QueryError::Unsupported(
+            "a condition of a measure compares fields with literals (=, <, IN, BETWEEN, LIKE, \
+             IS NULL, match), joined by AND, OR and NOT"
+                .to_owned(),
+        )
+    })
+}
+
 impl SqlPlan {
     /// The tables that the statement reads.
     pub fn tables(&self) -> &[Arc<Table>] {
@@ -137,10 +167,10 @@ impl SqlPlan {
         scope: &Scope,
         limits: &Limits,
     ) -> Result<(Vec<ColumnInfo>, Vec<RecordBatch>), QueryError> {
-        let Some(logical) = &self.logical else { return self.describe(scope) };
+        let Some(logical) = &self.logical else { return self.describe() };
         let batches = session::block_on(async {
             let state = session::state(&self.tables, Some(scope), limits)?;
-            let physical = physical_plan(&state, logical, limits).await?;
+            let physical = physical_plan(&state, logical).await?;
             let failed = |error| QueryError::from_running(error, limits.memory_bytes);
             let mut stream = execute_stream(physical, state.task_ctx()).map_err(failed)?;
             let schema = Arc::new(plain_schema(&stream.schema()));
@@ -179,15 +209,12 @@ impl SqlPlan {
         };
         session::block_on(async {
             let state = session::state(&self.tables, Some(scope), limits)?;
-            let physical = physical_plan(&state, logical, limits).await?;
+            let physical = physical_plan(&state, logical).await?;
             Ok(displayable(physical.as_ref()).indent(false).to_string())
         })
     }
 
-    fn describe(
-        &self,
-        scope: &Scope,
-    ) -> Result<(Vec<ColumnInfo>, Vec<RecordBatch>), QueryError> {
+    fn describe(&self) -> Result<(Vec<ColumnInfo>, Vec<RecordBatch>), QueryError> {
         let (names, rows): (Vec<&str>, Vec<Vec<String>>) = match &self.parsed {
             Parsed::Describe(table) => {
                 let fields = table.schema.fields().iter();
@@ -203,7 +230,6 @@ impl SqlPlan {
             }
             _ => {
                 let tables = self.known.iter();
-                let _ = scope;
                 (vec!["name"], tables.map(|table| vec![table.name.to_string()]).collect())
             }
         };
@@ -225,11 +251,9 @@ impl SqlPlan {
 async fn physical_plan(
     state: &datafusion::execution::SessionState,
     logical: &LogicalPlan,
-    limits: &Limits,
 ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
     // Our own errors come through as they are; the rest can only quote the question, because
     // planning reads no row.
-    let _ = limits;
     state.create_physical_plan(logical).await.map_err(QueryError::from_planning)
 }
 

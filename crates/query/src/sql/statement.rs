@@ -7,8 +7,8 @@ use crate::leaf::field::COMPANION;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    DescribeAlias, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    AccessExpr, DescribeAlias, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
     Statement as SqlStatement, TableFactor, Value, VisitMut, VisitorMut,
 };
 use model::{StoredType, Table};
@@ -185,6 +185,23 @@ impl Names<'_> {
         alike.all(|other| other == first).then_some(first)
     }
 
+    /// The column that a dotted path means, alone or behind the name of a table.
+    fn settled_path(&self, parts: &[Ident]) -> Option<Expr> {
+        let join = |parts: &[Ident]| {
+            parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".")
+        };
+        if let Some(column) = self.column(&join(parts)) {
+            return Some(Expr::Identifier(quoted(&column)));
+        }
+        let (table, rest) = parts.split_first().filter(|(_, rest)| !rest.is_empty())?;
+        let column = self.column(&join(rest))?;
+        let mut table = table.clone();
+        if self.tables.iter().any(|known| known.name.as_str() == table.value) {
+            table = quoted(&table.value);
+        }
+        Some(Expr::CompoundIdentifier(vec![table, quoted(&column)]))
+    }
+
     fn expand(&self, select: &mut Select) {
         let mut factors: Vec<(Option<String>, Option<Arc<Table>>)> = Vec::new();
         for from in &select.from {
@@ -283,21 +300,16 @@ impl VisitorMut for Names<'_> {
                     *ident = quoted(&column);
                 }
             }
-            Expr::CompoundIdentifier(parts) => {
-                let join = |parts: &[Ident]| {
-                    parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".")
-                };
-                if let Some(column) = self.column(&join(parts)) {
-                    *expr = Expr::Identifier(quoted(&column));
-                } else if parts.len() > 1
-                    && let Some(column) = self.column(&join(&parts[1..]))
-                {
-                    let mut table = parts[0].clone();
-                    if self.tables.iter().any(|known| known.name.as_str() == table.value) {
-                        table = quoted(&table.value);
-                    }
-                    *expr = Expr::CompoundIdentifier(vec![table, quoted(&column)]);
+            Expr::CompoundIdentifier(_) | Expr::CompoundFieldAccess { .. } => {
+                if let Some(settled) = path(expr).and_then(|parts| self.settled_path(&parts)) {
+                    *expr = settled;
                 }
+            }
+            // `user` and its like are functions to the parser, and often fields to people.
+            Expr::Function(Function { args: FunctionArguments::None, name, .. })
+                if self.column(&joined(name)).is_some() =>
+            {
+                *expr = Expr::Identifier(quoted(&self.column(&joined(name)).unwrap_or_default()));
             }
             Expr::Function(function) => {
                 let name = joined(&function.name).to_lowercase();
@@ -317,6 +329,26 @@ impl VisitorMut for Names<'_> {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// The words of a dotted path, of which the parser takes some for functions.
+fn path(expr: &Expr) -> Option<Vec<Ident>> {
+    match expr {
+        Expr::Identifier(ident) => Some(vec![ident.clone()]),
+        Expr::CompoundIdentifier(parts) => Some(parts.clone()),
+        Expr::Function(Function { args: FunctionArguments::None, name, .. }) => {
+            name.0.iter().map(|part| part.as_ident().cloned()).collect()
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let mut parts = path(root)?;
+            for access in access_chain {
+                let AccessExpr::Dot(part) = access else { return None };
+                parts.extend(path(part)?);
+            }
+            Some(parts)
+        }
+        _ => None,
     }
 }
 

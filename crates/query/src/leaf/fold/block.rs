@@ -158,6 +158,7 @@ impl Slot {
             Column::Keyword(column) => {
                 if !full && !single {
                     column.all_ords(block, rows, ords);
+                    once_each(rows, ords);
                     return;
                 }
                 column.first_ords(block, ords);
@@ -193,6 +194,23 @@ impl Slot {
             }
         }
     }
+}
+
+/// Keywords of a row are a set, as in Elasticsearch: an equal one counts once.
+fn once_each(rows: &mut Vec<u32>, ords: &mut Vec<u32>) {
+    let (mut kept, mut start) = (0, 0);
+    for at in 0..rows.len() {
+        if kept > 0 && rows[kept - 1] != rows[at] {
+            start = kept;
+        }
+        if ords[start..kept].contains(&ords[at]) {
+            continue;
+        }
+        (rows[kept], ords[kept]) = (rows[at], ords[at]);
+        kept += 1;
+    }
+    rows.truncate(kept);
+    ords.truncate(kept);
 }
 
 /// Which rows of a view match a filter, one bit each.
@@ -238,5 +256,18 @@ impl Mask {
     pub(super) fn fill(&self, block: Block<'_>, out: &mut Vec<bool>) {
         out.clear();
         out.extend((0..block.len()).map(|place| self.has(block.row(place))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_keywords_of_a_row_are_one() {
+        let (mut rows, mut ords) = (vec![0, 0, 0, 2, 3, 3], vec![5, 6, 5, 5, 5, 5]);
+        once_each(&mut rows, &mut ords);
+        assert_eq!(rows, [0, 0, 2, 3]);
+        assert_eq!(ords, [5, 6, 5, 5]);
     }
 }

@@ -16,7 +16,7 @@ use super::exec::measure_type;
 use super::field::{self, Kind};
 use super::work::in_parallel;
 use super::{Job, Place};
-use crate::{Group, GroupBy, Measure, MeasureOf, QueryError};
+use crate::{Group, GroupBy, Interval, Measure, MeasureOf, QueryError};
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use block::{Mask, Slots};
@@ -379,6 +379,19 @@ impl<'a> Plan<'a> {
         }
         Ok(Numbering::new(dimensions, CELLS_MAX))
     }
+}
+
+/// Where the intervals that `first..=last` touches begin; `None` if there are more than `most`.
+pub(crate) fn interval_starts(
+    interval: Interval,
+    time_zone: chrono_tz::Tz,
+    first: i64,
+    last: i64,
+    most: usize,
+) -> Option<Vec<i64>> {
+    let rounding = Rounding { interval, time_zone, offset_ms: 0 };
+    let intervals = Intervals::between(&rounding, first, last.max(first), most)?;
+    Some((0..intervals.len()).map(|number| intervals.start(number)).collect())
 }
 
 /// The field that a measure is about.

@@ -224,7 +224,7 @@ pub(crate) struct MetricQuery {
     /// Dimensions to split by
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     pub(crate) by: Vec<String>,
-    /// minute, hour, day, week, month, quarter, year, or all for one number
+    /// hour, day, week, month, or total for one number
     #[arg(long)]
     pub(crate) grain: Option<String>,
     /// From this time on, such as 2026-11-01 or now-7d

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Result};
 use crate::key_place;
 use crate::settings::TlsSettings;
 use api::{Certificate, Limits, Server};
-use engine::{Engine, Role, Unlock};
+use engine::{AuditCheck, Engine, Role, Unlock};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,9 +39,11 @@ impl Node {
             return Err(Failure::new(format!("`{}` is no data folder", dir.display()))
                 .hint(format!("clerestory init --dir {}", dir.display())));
         }
-        let settings =
-            engine::Settings { dir: dir.to_owned(), unlock, clock: Arc::new(SystemClock) };
-        Ok(Node { dir: dir.to_owned(), engine: Arc::new(Engine::open(settings)?) })
+        Node::open_with(&engine::Settings::new(dir, unlock))
+    }
+
+    fn open_with(settings: &engine::Settings) -> Result<Node> {
+        Ok(Node { dir: settings.dir.clone(), engine: Arc::new(Engine::open(settings)?) })
     }
 
     /// Makes the first administrator without an enrolment code.
@@ -132,13 +134,12 @@ pub(crate) fn has_key_ring(dir: &Path) -> Result<bool> {
 
 /// Whether the key ring opens.
 pub(crate) fn check_key_ring(dir: &Path, unlock: &Unlock) -> Result<()> {
-    engine::check_key_ring(dir, unlock)?;
-    Ok(())
+    Ok(engine::check_key_ring(dir, unlock)?)
 }
 
-/// How many audit records there are, if none was changed, moved or taken away.
-pub(crate) fn verify_audit(dir: &Path, unlock: &Unlock) -> Result<u64> {
-    Ok(engine::verify_audit(dir, unlock)?.records)
+/// Checks the audit record of a folder that no server has open.
+pub(crate) fn verify_audit(dir: &Path, unlock: &Unlock) -> Result<AuditCheck> {
+    Ok(engine::verify_audit(dir, unlock)?)
 }
 
 /// Log lines go to standard error; `CLERESTORY_LOG` says which.

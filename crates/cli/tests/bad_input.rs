@@ -1,4 +1,5 @@
 //! Bad input: a clear 4xx that names the item, the rest of the batch kept, nothing lost, no panic.
+#![expect(clippy::unwrap_used, reason = "tests are free")]
 
 use conformance::{Caller, Node};
 use serde_json::{Value, json};

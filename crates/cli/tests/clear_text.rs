@@ -2,6 +2,11 @@
 //!
 //! The values that are searched for are made up here and in the demo. With
 //! `CLERESTORY_SAMPLE_LOGS=FOLDER` the same is asked of real logs, if the folder has them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests are free, and say what they skip"
+)]
 
 use conformance::{Caller, DemoNode, DemoSize, Needles, Node};
 use serde_json::{Value, json};

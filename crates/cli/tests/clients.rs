@@ -3,6 +3,7 @@
 //! `.ci/run` installs them and says where: `CLERESTORY_PYTHON` is a Python with `elasticsearch`,
 //! `CLERESTORY_NODE_MODULES` a folder with `@elastic/elasticsearch`. Without them the tests say that
 //! they were skipped; with `CLERESTORY_CLIENTS_REQUIRED` set they fail instead.
+#![expect(clippy::print_stdout, reason = "says what is skipped")]
 
 use conformance::Node;
 use std::path::Path;

@@ -3,6 +3,7 @@
 //! A real process in a real folder, killed fifty times while four clients write. Rows without an
 //! `_id` must be there exactly once; rows with one must have the newest acknowledged value or a
 //! newer one that was under way.
+#![expect(clippy::unwrap_used, reason = "tests are free")]
 
 use conformance::{Caller, Node};
 use serde_json::{Value, json};

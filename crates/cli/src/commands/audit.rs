@@ -59,21 +59,23 @@ fn as_rows(records: &[Value]) -> (Vec<String>, Vec<Vec<Value>>) {
 
 fn verify(typed: &AuditVerify) -> Result<()> {
     let unlock = key_place::for_known_folder(&typed.dir, &typed.unlock)?;
-    let verified = node::verify_audit(&typed.dir, unlock);
+    let found = node::verify_audit(&typed.dir, &unlock)?;
     if typed.json {
-        let answer = match &verified {
-            Ok(records) => json!({ "whole": true, "records": records }),
-            Err(failure) => json!({ "whole": false, "reason": failure.message() }),
-        };
+        let answer = json!({
+            "whole": found.problem.is_none(),
+            "records": found.records,
+            "signed": found.signed,
+            "unfinished_tail": found.unfinished_tail,
+            "problem": found.problem,
+        });
         println!("{answer}");
     }
-    let records = verified.map_err(|failure: Failure| {
-        failure
-            .while_doing("the audit record is not whole")
-            .hint("keep the folder as it is, as evidence, and open an incident")
-    })?;
+    if let Some(problem) = found.problem {
+        return Err(Failure::new(format!("the audit record is not whole: {problem}"))
+            .hint("keep the folder as it is, as evidence, and find out who could write to it"));
+    }
     if !typed.json {
-        println!("{records} records: none was changed, moved or taken away");
+        println!("{} records: none was changed, moved or taken away", found.records);
     }
     Ok(())
 }

@@ -93,9 +93,13 @@ fn ring_and_audit(typed: &Doctor) -> Vec<Finding> {
             return vec![finding(RING, State::Bad, failure.message()), skipped];
         }
     };
-    let audit = match node::verify_audit(&typed.dir, unlock) {
-        Ok(records) => finding(AUDIT, State::Good, format!("{records} records, whole")),
-        Err(failure) => finding(AUDIT, State::Bad, failure.message()),
+    let audit = match node::verify_audit(&typed.dir, &unlock) {
+        Ok(found) => match found.problem {
+            None => finding(AUDIT, State::Good, format!("{} records, whole", found.records)),
+            Some(problem) => finding(AUDIT, State::Bad, problem),
+        },
+        // A running server has it open.
+        Err(failure) => finding(AUDIT, State::Unknown, failure.message()),
     };
     vec![finding(RING, State::Good, "opens with its key"), audit]
 }

@@ -172,7 +172,7 @@ impl Question {
 
     /// The body of `POST /_clerestory/metrics/{name}`.
     pub fn to_metric_query(&self) -> Value {
-        let grain = self.grain.map_or("all", Grain::as_str);
+        let grain = self.grain.map_or("total", Grain::as_str);
         json!({ "grain": grain, "dimensions": self.by })
     }
 }

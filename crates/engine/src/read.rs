@@ -115,7 +115,7 @@ impl Engine {
             },
         )?;
         let question = Question {
-            filter: Filter::Ids(vec![self.sealer.row_id(id)]),
+            filter: Filter::Ids(vec![self.sealer.row_id(&table.name, id)]),
             ask: Ask::Rows {
                 columns: vec![
                     OutColumn::Id,

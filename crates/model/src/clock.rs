@@ -14,6 +14,12 @@ impl Timestamp {
             None => self.0.to_string(),
         }
     }
+
+    /// Reads RFC 3339; fractions below a millisecond are cut off.
+    pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+        let time = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+        Some(Timestamp(time.timestamp_millis()))
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -1,12 +1,14 @@
 use crate::batch_codec::{self, DecodeError};
 use crate::classify::{Classifier, FieldFacts, Finding, Hints, Verdict};
 use crate::keys::KeyRing;
-use crate::pseudonym::{OpenReading, Pseudonyms, open_hints};
+use crate::pseudonym::{OpenReading, Pseudonyms, is_pseudonym, open_hints};
 use hashbrown::HashTable;
 use model::{
-    Batch, Class, Clock, Column, Field, FieldId, FieldType, Intake, Ruling, StoredType, Strings,
-    Table, Timestamp, Values,
+    Batch, Class, Clock, Column, Field, FieldId, FieldType, GeneratedId, Intake, Ruling, StoredType,
+    Strings, Table, TableName, Timestamp, Values,
 };
+use parking_lot::RwLock;
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub struct Sealer {
     pseudonyms: Arc<Pseudonyms>,
     classifier: Arc<Classifier>,
     clock: Arc<dyn Clock>,
+    /// What the rules say of the ids of each table that was seen.
+    id_kinds: RwLock<HashMap<TableName, Option<&'static str>>>,
 }
 
 /// What sealing made.
@@ -77,7 +81,7 @@ impl Sealer {
         classifier: Arc<Classifier>,
         clock: Arc<dyn Clock>,
     ) -> Sealer {
-        Sealer { ring, pseudonyms, classifier, clock }
+        Sealer { ring, pseudonyms, classifier, clock, id_kinds: RwLock::default() }
     }
 
     /// Rules on the fields of `table` that have no class yet and that `batch` has values for,
@@ -114,8 +118,40 @@ impl Sealer {
         Ok(SealOutcome { batch: SealedBatch { batch }, newly_ruled, secrets_seen })
     }
 
-    /// How an `_id` is stored and looked up: what is personal or secret in it is replaced.
-    pub fn row_id(&self, id: &str) -> String {
+    /// How an `_id` of a table is stored and looked up. The ids of a table of persons or devices
+    /// (`users`, `devices`) are those persons and devices: they become the pseudonyms that a field
+    /// such as `user_id` gets, so that the two can be joined. In any other id what is personal or
+    /// secret is replaced.
+    pub fn row_id(&self, table: &TableName, id: &str) -> String {
+        if GeneratedId::parse(id).is_some() || is_pseudonym(id) {
+            return id.to_owned();
+        }
+        match self.id_kind(table) {
+            Some(kind) => self.pseudonyms.of(kind, id),
+            None => self.turned_id(id),
+        }
+    }
+
+    /// The kind of the ids of a table whose name says what its rows are.
+    fn id_kind(&self, table: &TableName) -> Option<&'static str> {
+        if let Some(&kind) = self.id_kinds.read().get(table) {
+            return kind;
+        }
+        let kind = self.rule_on_ids(table);
+        self.id_kinds.write().insert(table.clone(), kind);
+        kind
+    }
+
+    fn rule_on_ids(&self, table: &TableName) -> Option<&'static str> {
+        let last = table.as_str().rsplit(['.', '-', '_']).next().unwrap_or_default();
+        let name = format!("{}_id", last.strip_suffix('s').unwrap_or(last));
+        let values = Values::Longs(Vec::new());
+        let facts = FieldFacts { name: &name, ty: FieldType::Keyword, values: &values };
+        let verdict = self.classifier.rule_on_field(&facts);
+        (verdict.by_rule && verdict.class == Class::Personal).then_some(verdict.kind)
+    }
+
+    fn turned_id(&self, id: &str) -> String {
         let mut findings = Vec::new();
         self.classifier.find(id, Hints::NAME, &mut findings);
         let mut out = String::with_capacity(id.len());
@@ -196,12 +232,9 @@ impl Sealer {
         mut batch: Batch,
         secrets_seen: &mut Vec<(FieldId, &'static str, u64)>,
     ) -> Batch {
-        let mut findings = Vec::new();
         for id in batch.rows.iter_mut().filter_map(|row| row.id.as_mut()) {
-            self.classifier.find(id, Hints::NAME, &mut findings);
-            if !findings.is_empty() {
-                let mut turned = String::with_capacity(id.len());
-                self.pseudonyms.push_replaced(id, &findings, &mut turned);
+            let turned = self.row_id(&table.name, id);
+            if turned != **id {
                 *id = turned.into_boxed_str();
             }
         }

@@ -5,7 +5,7 @@ use crate::bulk::{Action, ActionKind, BulkItem, ItemError, UpdateBody, WriteResu
 use crate::document::parse_date;
 use crate::mapping::TableSpec;
 use crate::{Engine, EngineError};
-use model::{FieldId, GeneratedId, Table, TableName};
+use model::{FieldId, GeneratedId, Table, TableName, TableNameError};
 use protection::audit::{Event, EventKind, FieldTouched};
 use protection::caller::Caller;
 use protection::grant::Action as Right;
@@ -21,6 +21,7 @@ pub(super) struct Group<'a> {
     engine: &'a Engine,
     caller: &'a Caller,
     index: Arc<str>,
+    name: Result<TableName, TableNameError>,
     actions: &'a [Action<'a>],
     items: &'a mut [Option<BulkItem>],
 }
@@ -33,7 +34,7 @@ impl<'a> Group<'a> {
         actions: &'a [Action<'a>],
         items: &'a mut [Option<BulkItem>],
     ) -> Group<'a> {
-        Group { engine, caller, index: index.into(), actions, items }
+        Group { engine, caller, index: index.into(), name: TableName::parse(index), actions, items }
     }
 
     /// Writes the actions at `places`; each has its item afterwards.
@@ -49,14 +50,14 @@ impl<'a> Group<'a> {
             Ok(name) => name,
             Err(error) => return self.refuse_all(&todo, &error),
         };
-        for run in runs(self.actions, &todo, |id| self.engine.sealer.row_id(id)) {
+        for run in runs(self.actions, &todo, |id| self.engine.sealer.row_id(&name, id)) {
             self.write_run(&name, run, 0);
         }
     }
 
     /// Checks the name and the right to write, makes the table if it has to, and records the write.
     fn admit(&self, todo: &[usize]) -> Result<TableName, ItemError> {
-        let name = TableName::parse(&self.index).map_err(|error| {
+        let name = self.name.clone().map_err(|error| {
             let reason = format!("Invalid index name [{}], {error}", self.index.escape_debug());
             ItemError::new(400, "invalid_index_name_exception", reason)
         })?;
@@ -233,8 +234,10 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
+    /// Under which `_id` an action finds its row; `None` where there is none, or no table.
     fn row_id(&self, place: usize) -> Option<String> {
-        self.actions[place].id.as_deref().map(|id| self.engine.sealer.row_id(id))
+        let name = self.name.as_ref().ok()?;
+        self.actions[place].id.as_deref().map(|id| self.engine.sealer.row_id(name, id))
     }
 
     fn answer(

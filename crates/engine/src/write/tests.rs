@@ -63,7 +63,7 @@ impl House {
     /// What is stored of a document, field by field; sealed values only counted.
     fn stored(&self, id: &str) -> String {
         let table = self.engine.store.table("t").unwrap();
-        let id = self.engine.sealer.row_id(id);
+        let id = self.engine.sealer.row_id(&table.name, id);
         let rows = self.engine.store.stored_rows(table.id, &[&id]).unwrap();
         let Some((batch, ..)) = &rows[0] else { return "none".to_owned() };
         let mut fields: Vec<String> = batch

@@ -8,7 +8,7 @@ use super::{number, search};
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::route::Call;
-use engine::Caller;
+use engine::{Caller, TableStats};
 use maud::{Markup, html};
 use model::{Field, Intake, Table, TableKind};
 use serde_json::json;
@@ -56,7 +56,7 @@ pub(super) fn overview(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -
                             th scope="row" { a href=(link_to(table)) { (table.name.as_str()) } }
                             td { (kind(table)) }
                             td.num { (size.as_ref().map_or("–".to_owned(), |size| number::count(size.rows))) }
-                            td.num { (size.as_ref().map_or("–".to_owned(), |size| number::bytes(size.bytes))) }
+                            td.num { (size.as_ref().map_or("–".to_owned(), on_disk)) }
                             td.nowrap { (newest(call, caller, table)) }
                             td.class-cell title=(summary(&counts)) { (counts.bar()) span.hint { (summary(&counts)) } }
                         }
@@ -64,6 +64,14 @@ pub(super) fn overview(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -
                 }
             }
         }
+    }
+}
+
+/// The bytes of a table's segments; its newest rows are in the log, which all tables share.
+fn on_disk(size: &TableStats) -> String {
+    match size.bytes {
+        0 if size.rows > 0 => "in the log".to_owned(),
+        bytes => number::bytes(bytes),
     }
 }
 
@@ -120,7 +128,7 @@ pub(super) fn page(call: &Call<'_>, caller: &Caller) -> Answer {
                 p.sub {
                     span.badge { (kind(table)) }
                     span { (number::of(size.rows, "row", "rows")) }
-                    span { (number::bytes(size.bytes)) " on disk" }
+                    span { (on_disk(&size)) }
                     a href=(search::link_to(name, "")) { "Search in it" }
                 }
             }
@@ -149,12 +157,13 @@ fn settings(table: &Table) -> Markup {
             if sort.descending { "largest first" } else { "smallest first" }
         )
     });
+    let usual = if table.time_field.is_some() { "by time, oldest first" } else { "as written" };
     html! {
         section.panel aria-label="Settings" {
             dl.pairs.wide {
                 dt { "Intake" } dd { (intake) }
                 dt { "Time field" } dd { @match &table.time_field { Some(field) => code { (field) }, None => "none" } }
-                dt { "Order of rows" } dd { (sort.unwrap_or_else(|| "by time".to_owned())) }
+                dt { "Order of rows" } dd { (sort.unwrap_or_else(|| usual.to_owned())) }
                 dt { "Kept" } dd { @match table.retention_ms { Some(ms) => { (number::of((ms / DAY).max(0) as u64, "day", "days")) }, None => "without end" } }
                 dt { "New fields" } dd { (if table.dynamic { "taken as they come" } else { "refused" }) }
             }

@@ -121,7 +121,7 @@ assert.ok(mean(after, bad) > 20, `after its bad day: ${mean(after, bad)} %`);
 for (let other = 1; other < table.head.length; other += 1) {
   if (other !== bad) assert.ok(mean(after, other) < 12, `${table.head[other]} stays good`);
 }
-await page.hover(".chart .u-over", { position: { x: 200, y: 100 } });
+await page.hover(".chart .u-over", { position: { x: 800, y: 100 } });
 assert.match(await page.textContent(".chart-tip"), /4\.3\.0/, "the chart tells its numbers");
 await page.click(".segments a:text-is('model')");
 await page.waitForURL(/by=model/);

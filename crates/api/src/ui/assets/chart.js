@@ -106,7 +106,7 @@ for (const place of document.querySelectorAll("[data-chart]")) {
     const options = {
       width: place.clientWidth,
       height: height(),
-      padding: [10, 8, 0, 0],
+      padding: [10, 22, 0, 0],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { y: false, points: { size: 7 }, drag: { x: true, y: false, setScale: false } },

@@ -4,7 +4,7 @@ use super::question::{SearchQuestion, condition, sort_field};
 use super::value::{self, Shown};
 use crate::ui::{badge, frame};
 use maud::{Markup, html};
-use model::{Field, StoredType, Table};
+use model::{Field, FieldType, StoredType, Table};
 use serde_json::Value;
 
 /// A line shows so many fields of a hit; the rest is inside.
@@ -28,16 +28,16 @@ pub(super) fn list(question: &SearchQuestion, table: &Table, answer: &Value) -> 
     };
     let first = table.time_field.as_deref();
     html! {
-        div class={ "hits columns-" (question.columns.len()) } {
+        div.hits {
             div.hits-head {
                 span.hit-time {
                     @if let Some(field) = first { (head(field, "Time (UTC)")) } @else { "Id" }
                 }
                 @if question.columns.is_empty() {
-                    span { "Document" }
+                    span.hit-line { "Document" }
                 }
                 @for column in &question.columns {
-                    span.column-head {
+                    span.hit-cell.wide[is_wide(table, column)] {
                         (head(column, column))
                         @if let Some((_, field)) = table.schema.find(column) { " " (badge::field_if_protected(field)) }
                         a.quiet href=(question.toggle_column_link(column)) title="Remove this column" aria-label={ "Remove the column " (column) } { "×" }
@@ -65,7 +65,7 @@ fn one(question: &SearchQuestion, table: &Table, hit: &Value) -> Markup {
                 }
                 @if question.columns.is_empty() { (line(table, &shown)) }
                 @for column in &question.columns {
-                    span.hit-cell {
+                    span.hit-cell.wide[is_wide(table, column)] {
                         @if let Some(found) = shown.iter().find(|shown| shown.name == *column) { (values(found, true)) }
                         @else { span.faint { "–" } }
                     }
@@ -74,6 +74,11 @@ fn one(question: &SearchQuestion, table: &Table, hit: &Value) -> Markup {
             (inside(question, id, &shown, hit))
         }
     }
+}
+
+/// Whether a column holds sentences, which need more room than words.
+fn is_wide(table: &Table, column: &str) -> bool {
+    table.schema.find(column).is_some_and(|(_, field)| field.ty == FieldType::Text)
 }
 
 /// The fields of a hit one after the other.

@@ -65,6 +65,14 @@ impl EsError {
 
 impl From<crate::QueryError> for EsError {
     fn from(error: crate::QueryError) -> EsError {
-        EsError { status: error.status(), kind: error.kind().to_owned(), reason: error.to_string() }
+        match error {
+            // A regular expression that is none: the caller's fault, not the disk's.
+            crate::QueryError::Read(storage::ReadError::Filter(reason)) => EsError::query(reason),
+            error => EsError {
+                status: error.status(),
+                kind: error.kind().to_owned(),
+                reason: error.to_string(),
+            },
+        }
     }
 }

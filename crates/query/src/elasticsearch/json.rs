@@ -130,7 +130,7 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
         return None;
     }
     let best = known.iter().map(|&candidate| (distance(word, candidate), candidate)).min()?;
-    (best.0 <= 2 && best.0 < word.len()).then_some(best.1)
+    (best.0 <= 2 && best.0 * 2 <= word.len()).then_some(best.1)
 }
 
 fn distance(left: &str, right: &str) -> usize {

@@ -3,9 +3,10 @@
 use super::aggregation::{Aggregation, Kind as AggregationKind};
 use super::fields::behind;
 use super::hits::HitsSpec;
+use super::json;
 use super::parse::{Node, Query, Weighted};
 use super::query_string::Leaf;
-use model::{Table, TableId};
+use model::{Field, StoredType, Table, TableId};
 use protection::{FieldUse, Use};
 use std::sync::Arc;
 
@@ -27,13 +28,34 @@ impl<'a> Uses<'a> {
 
     fn add(&mut self, name: &str, how: Use) {
         if name.contains('*') {
-            for table in self.tables {
-                self.push(table.id, "*".to_owned(), how);
-            }
+            self.pattern(name, how);
             return;
         }
         for (table, field) in behind(self.tables, name) {
             self.push(table, field, how);
+        }
+    }
+
+    /// A pattern stands for the fields that can be asked for. As an output the permit hides the
+    /// others itself; in any other use they are left out by naming the rest.
+    fn pattern(&mut self, pattern: &str, how: Use) {
+        let tables = self.tables;
+        for table in tables {
+            let fields = || {
+                table
+                    .schema
+                    .fields()
+                    .iter()
+                    .filter(|field| json::matches(pattern, field.name.as_str()))
+            };
+            let sealed = |field: &&Field| field.stored() == StoredType::Sealed;
+            if how == Use::Output || !fields().any(|field| sealed(&field)) {
+                self.push(table.id, pattern.to_owned(), how);
+                continue;
+            }
+            for field in fields().filter(|field| !sealed(field)) {
+                self.push(table.id, field.name.as_str().to_owned(), how);
+            }
         }
     }
 
@@ -86,14 +108,7 @@ impl<'a> Uses<'a> {
             self.add(name, Use::Filter);
             return;
         }
-        let inside = format!("{name}.");
-        let tables = self.tables;
-        for table in tables {
-            let below = table.schema.fields().iter().map(|field| field.name.as_str());
-            if below.into_iter().any(|field| field.starts_with(&inside)) {
-                self.push(table.id, "*".to_owned(), Use::Filter);
-            }
-        }
+        self.pattern(&format!("{name}.*"), Use::Filter);
     }
 
     fn weighted(&mut self, fields: &[Weighted]) {

@@ -295,7 +295,7 @@ mod tests {
             Value::Object(highlighter.mark(&texts)),
             json!({"message": [
                 "<b>WiFi</b>: <b>connection</b> <b>failed</b>.",
-                "wrong, <b>failed</b>."
+                "<b>failed</b>."
             ]})
         );
     }

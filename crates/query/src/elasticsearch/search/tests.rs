@@ -223,8 +223,13 @@ fn every_mentioned_field_is_named_with_its_use() {
         &Value::Null,
         &[("q".to_owned(), "x".to_owned()), ("size".to_owned(), "0".to_owned())],
     );
-    let uses = everywhere.unwrap().uses(&[Arc::new(table(7, "logs"))]);
-    assert_eq!((uses.len(), uses[0].1.field.as_str()), (1, "*"));
+    let tables = [Arc::new(table(7, "logs"))];
+    let uses = everywhere.unwrap().uses(&tables);
+    let names: Vec<&str> = uses.iter().map(|(_, used)| used.field.as_str()).collect();
+    assert!(names.contains(&"message") && !names.contains(&"user.pulse"), "{names:?}");
+    let rows = SearchRequest::parse(&json!({"query": {"exists": {"field": "user"}}}), &[]);
+    let uses = rows.unwrap().uses(&tables);
+    assert_eq!((uses.len(), uses[0].1.field.as_str()), (2, "user.email"));
 }
 
 #[test]

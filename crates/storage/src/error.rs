@@ -54,8 +54,17 @@ impl StoreError {
     pub fn is_disk_full(&self) -> bool {
         match self {
             StoreError::Log(error) => error.is_disk_full(),
-            StoreError::Disk(error) => error.kind() == io::ErrorKind::StorageFull,
+            StoreError::Disk(error) => is_full(error),
+            StoreError::Segment(tantivy::TantivyError::IoError(error)) => is_full(error),
+            StoreError::Segment(tantivy::TantivyError::OpenWriteError(
+                tantivy::directory::error::OpenWriteError::IoError { io_error, .. },
+            )) => is_full(io_error),
+            StoreError::Catalog(error) => error.is_disk_full(),
             _ => false,
         }
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
 }

@@ -16,8 +16,8 @@ pub const BLOCK: usize = 2048;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// A file is damaged, cut short or not readable; it is named. Restore it from a backup.
-    #[error("cannot read a segment: {0}; restore it from a backup")]
+    /// A file is damaged, cut short or not readable; it is named with what to do.
+    #[error("cannot read a segment: {0}")]
     Damaged(String),
     /// The filter cannot be answered, such as an expression that is no regular expression.
     #[error("{0}")]
@@ -31,6 +31,21 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// With all causes in one line: the inner ones say what the disk said.
+    pub(crate) fn damaged(error: &dyn std::error::Error) -> ReadError {
+        let mut what = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            let inner_text = inner.to_string();
+            if !what.contains(&inner_text) {
+                what.push_str(": ");
+                what.push_str(&inner_text);
+            }
+            cause = inner.source();
+        }
+        ReadError::Damaged(what)
+    }
+
     pub(crate) fn internal(what: &str) -> ReadError {
         ReadError::Internal(what.to_owned())
     }
@@ -38,13 +53,13 @@ impl ReadError {
 
 impl From<std::io::Error> for ReadError {
     fn from(error: std::io::Error) -> ReadError {
-        ReadError::Damaged(error.to_string())
+        ReadError::damaged(&error)
     }
 }
 
 impl From<tantivy::TantivyError> for ReadError {
     fn from(error: tantivy::TantivyError) -> ReadError {
-        ReadError::Damaged(error.to_string())
+        ReadError::damaged(&error)
     }
 }
 

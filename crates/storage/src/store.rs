@@ -13,7 +13,9 @@ use crate::read::{Snapshot, View};
 use crate::sealed_file::{FrameCache, SealedReader};
 use crate::segment::{Rows, Segment};
 use crate::worker::Workers;
-use model::{Batch, Clock, GeneratedId, Op, SegmentId, Seq, Table, TableId, TableName};
+use model::{
+    Batch, Clock, FieldType, GeneratedId, Op, SegmentId, Seq, Table, TableId, TableName, Values,
+};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use protection::keys::KeyRing;
 use protection::{Permit, SealedBatch};
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 /// The purpose under which segment keys are wrapped.
 const SEGMENT_PURPOSE: &str = "segment";
+const SEGMENT_EXTENSION: &str = "segment";
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -145,6 +148,8 @@ pub(crate) struct Inner {
     pub(crate) stopping: AtomicBool,
     pub(crate) wake: Condvar,
     pub(crate) wake_lock: Mutex<()>,
+    /// Held while the log is released: a slower release must not set its mark back.
+    releasing: Mutex<()>,
 }
 
 /// One table in memory.
@@ -155,7 +160,13 @@ pub(crate) struct TableStore {
     /// Held by whoever indexes buffer rows, so that two readers do not do it twice.
     indexing: Mutex<()>,
     /// Held by whoever flushes or compacts this table.
-    pub(crate) working: Mutex<()>,
+    pub(crate) working: Mutex<Working>,
+}
+
+/// What flushing and compaction remember of a table.
+pub(crate) struct Working {
+    /// Rows before this moment were dropped by the table's retention, in milliseconds.
+    pub(crate) retained_from: i64,
 }
 
 pub(crate) struct State {
@@ -165,6 +176,8 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     pub(crate) segments: Vec<LiveSegment>,
     pending: VecDeque<Pending>,
+    /// It is being dropped and takes no more rows.
+    closing: bool,
     pub(crate) dropped: bool,
     /// When the oldest row in the buffer came.
     pub(crate) oldest: Option<std::time::Instant>,
@@ -176,8 +189,10 @@ pub(crate) struct LiveSegment {
     pub(crate) record: SegmentRecord,
     pub(crate) segment: Arc<Segment>,
     pub(crate) dead: Arc<RoaringBitmap>,
-    /// Whether the catalog has these deletes.
-    pub(crate) dead_saved: bool,
+    /// Those of `dead` that the catalog has: killed by rows that are flushed, or by retention.
+    /// The others are killed again by the log after a crash, so what is saved, and what a merge
+    /// leaves out, must be exactly this: a row that is gone too early loses its version.
+    pub(crate) saved: Arc<RoaringBitmap>,
 }
 
 /// A batch that is in the log's line but not yet durable.
@@ -207,7 +222,8 @@ impl Store {
             tables.insert(table.id, Arc::new(TableStore::new(table)));
         }
         let records = catalog.segments()?;
-        remove_orphans(&*disk, &segments_dir, &records)?;
+        let known: HashSet<OsString> =
+            records.iter().map(|record| file_name(record.id).into()).collect();
         let mut next_seq = 1;
         for record in records {
             next_seq = next_seq.max(record.max_seq.0 + 1);
@@ -238,6 +254,9 @@ impl Store {
         if catalog.log_released()?.unwrap_or(1) < replayed.first.0 {
             return Err(StoreError::LogMissing { dir: log_dir });
         }
+        // Last, when catalog and log fit together: beside a catalog of another day the files that
+        // it does not name may be the only ones there are.
+        remove_orphans(&*disk, &segments_dir, &known)?;
 
         let background = settings.background;
         let inner = Arc::new(Inner {
@@ -251,6 +270,7 @@ impl Store {
             stopping: AtomicBool::new(false),
             wake: Condvar::new(),
             wake_lock: Mutex::new(()),
+            releasing: Mutex::new(()),
         });
         let workers = background.then(|| Workers::start(&inner)).transpose()?;
         Ok(Store { inner, workers: Mutex::new(workers) })
@@ -309,6 +329,9 @@ impl Store {
     pub fn put_table(&self, table: Table) -> Result<Arc<Table>, StoreError> {
         let store = self.inner.find(table.id)?;
         let mut state = store.state.lock();
+        if state.closing {
+            return Err(StoreError::NoTable);
+        }
         let kept = state.table.schema.fields().iter().zip(table.schema.fields());
         let same = kept.into_iter().all(|(old, new)| old.name == new.name && old.ty == new.ty);
         if !same || table.schema.fields().len() < state.table.schema.fields().len() {
@@ -323,15 +346,33 @@ impl Store {
     /// Drops a table. Its data stays restorable for seven days.
     ///
     /// # Errors
-    /// If the table is gone or the catalog fails.
+    /// If the table is gone, or its rows in the buffer or the drop itself cannot be written; it
+    /// stays then.
     pub fn drop_table(&self, id: TableId) -> Result<(), StoreError> {
         let store = self.inner.find(id)?;
-        let now = self.inner.settings.clock.now();
-        let edit = Edit { drop_tables: vec![(id, now)], ..Edit::default() };
-        self.inner.catalog.commit(&edit)?;
-        store.state.lock().dropped = true;
-        self.inner.tables.write().remove(&id);
-        Ok(())
+        let mut state = store.state.lock();
+        if state.closing {
+            return Err(StoreError::NoTable);
+        }
+        state.closing = true;
+        while !state.pending.is_empty() {
+            store.turn.wait(&mut state);
+        }
+        drop(state);
+        // The log forgets the rows of a dropped table, so they must be in a segment to come back.
+        let dropped = self.inner.flush(&store).and_then(|()| {
+            let mut state = store.state.lock();
+            let now = self.inner.settings.clock.now();
+            let edit = Edit { drop_tables: vec![(id, now)], ..Edit::default() };
+            self.inner.catalog.commit(&edit)?;
+            state.dropped = true;
+            Ok(())
+        });
+        match dropped {
+            Ok(()) => drop(self.inner.tables.write().remove(&id)),
+            Err(_) => store.state.lock().closing = false,
+        }
+        dropped
     }
 
     /// Writes a batch. When this returns, it is durable and every later snapshot has it.
@@ -356,14 +397,18 @@ impl Store {
         let mut payload = Entry::head(table);
         batch.encode(&mut payload);
         let rows = batch.batch().rows.len() as u64;
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
         let ids: Vec<Box<str>> =
             batch.batch().rows.iter().filter_map(|row| row.id.clone()).collect();
 
         let mut state = store.wait_for_room(&inner.settings)?;
         state = store.wait_for_ids(state, batch.batch(), expects);
-        if state.dropped {
+        if state.closing {
             return Err(StoreError::NoTable);
         }
+        check_columns(&state.table, batch.batch())?;
         let skipped = state.skipped(batch.batch(), expects)?;
         let first_seq = inner.next_seq.fetch_add(rows, Ordering::AcqRel);
         Entry::finish(&mut payload, first_seq, &skipped);
@@ -378,6 +423,8 @@ impl Store {
             store.turn.wait(&mut state);
         }
         state.pending.pop_front();
+        // Told before anything can fail; they go on when the lock is free.
+        store.turn.notify_all();
         let outcomes = match durable {
             Ok(()) => state.publish(batch, first_seq, &skipped, frame.0),
             Err(error) => Err(error.into()),
@@ -385,7 +432,6 @@ impl Store {
         let full = state.buffer.rows() >= inner.settings.flush_rows
             || state.buffer.bytes() >= inner.settings.flush_bytes;
         drop(state);
-        store.turn.notify_all();
         if full {
             inner.wake_workers();
         }
@@ -601,6 +647,7 @@ impl Inner {
 
     /// Lets the log drop what all tables have in segments.
     pub(crate) fn release_log(&self) -> Result<(), StoreError> {
+        let _releasing = self.releasing.lock();
         // Appends that are under way have higher numbers than this.
         let mut oldest = self.log.next().0;
         for table in self.all() {
@@ -625,12 +672,13 @@ impl TableStore {
                 generation: 0,
                 segments: Vec::new(),
                 pending: VecDeque::new(),
+                closing: false,
                 dropped: false,
                 oldest: None,
             }),
             turn: Condvar::new(),
             indexing: Mutex::new(()),
-            working: Mutex::new(()),
+            working: Mutex::new(Working { retained_from: i64::MIN }),
         }
     }
 
@@ -676,6 +724,24 @@ impl TableStore {
             self.turn.wait(&mut state);
         }
         state
+    }
+}
+
+/// Whether the columns of a batch fit the table. One that does not would stop every later flush.
+fn check_columns(table: &Table, batch: &Batch) -> Result<(), StoreError> {
+    let fits = |column: &model::Column| {
+        let Some(field) = table.schema.fields().get(column.field.0 as usize) else { return false };
+        let type_fits = match &column.values {
+            Values::Strings(_) | Values::Bytes(_) => true,
+            Values::Longs(_) => matches!(field.ty, FieldType::Long | FieldType::Date),
+            Values::Doubles(_) => field.ty == FieldType::Double,
+            Values::Bools(_) => field.ty == FieldType::Boolean,
+        };
+        type_fits && column.rows.len() == column.values.len()
+    };
+    match batch.columns.iter().all(fits) {
+        true => Ok(()),
+        false => Err(StoreError::internal("a batch that does not fit its table")),
     }
 }
 
@@ -751,7 +817,6 @@ impl State {
             Place::Segment(number, row) => {
                 let live = &mut self.segments[number];
                 Arc::make_mut(&mut live.dead).insert(row);
-                live.dead_saved = false;
             }
         }
     }
@@ -872,7 +937,11 @@ impl Entry {
 }
 
 fn segment_path(dir: &Path, id: SegmentId) -> PathBuf {
-    dir.join("segments").join(format!("{id}.segment"))
+    dir.join("segments").join(file_name(id))
+}
+
+fn file_name(id: SegmentId) -> String {
+    format!("{id}.{SEGMENT_EXTENSION}")
 }
 
 /// What a segment's file is for ever: it opens for no other table and under no other number.
@@ -895,7 +964,7 @@ fn sealed_reader(
         &identity(table, id),
         Arc::clone(frames),
     )
-    .map_err(|error| crate::ReadError::Damaged(error.to_string()).into())
+    .map_err(|error| crate::ReadError::damaged(&error).into())
 }
 
 fn open_segment(
@@ -907,29 +976,37 @@ fn open_segment(
 ) -> Result<LiveSegment, StoreError> {
     let sealed = sealed_reader(settings, table.id, record.id, frames)?;
     let segment = Segment::open(table, sealed, columns)?;
-    let dead = match &record.deletes {
-        Some(bytes) => RoaringBitmap::deserialize_from(bytes.as_slice())?,
-        None => RoaringBitmap::new(),
+    let other = |what: &str| {
+        let path = segment_path(&settings.dir, record.id);
+        crate::ReadError::Damaged(format!("`{}` {what} the catalog says", path.display()))
     };
     if segment.rows() != record.rows {
-        let path = segment_path(&settings.dir, record.id);
-        let what = format!("{}: not as many rows as the catalog says", path.display());
-        return Err(crate::ReadError::Damaged(what).into());
+        return Err(other("has not as many rows as").into());
     }
-    Ok(LiveSegment { record, segment: Arc::new(segment), dead: Arc::new(dead), dead_saved: true })
+    let saved = match &record.deletes {
+        Some(bytes) => RoaringBitmap::deserialize_from(bytes.as_slice())
+            .map_err(|_| other("has not the deletes that"))?,
+        None => RoaringBitmap::new(),
+    };
+    if saved.max().is_some_and(|last| last >= record.rows) {
+        return Err(other("has not as many rows as the deletes in").into());
+    }
+    let saved = Arc::new(saved);
+    let dead = Arc::clone(&saved);
+    Ok(LiveSegment { record, segment: Arc::new(segment), dead, saved })
 }
 
 /// Removes files of segments that no commit names: a crash came between file and commit.
 fn remove_orphans(
     disk: &dyn Disk,
     dir: &Path,
-    records: &[SegmentRecord],
+    known: &HashSet<OsString>,
 ) -> Result<(), StoreError> {
-    let known: HashSet<OsString> =
-        records.iter().map(|record| format!("{}.segment", record.id).into()).collect();
     for name in disk.list(dir)? {
-        if !known.contains(&name) {
-            disk.remove(&dir.join(&name))?;
+        let path = dir.join(&name);
+        let is_segment = path.extension().is_some_and(|extension| extension == SEGMENT_EXTENSION);
+        if is_segment && !known.contains(&name) {
+            disk.remove(&path)?;
         }
     }
     Ok(())

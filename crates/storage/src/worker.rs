@@ -1,15 +1,20 @@
 //! The threads that flush and compact behind the writers' backs.
 
 use crate::StoreError;
-use crate::store::Inner;
+use crate::store::{Inner, TableStore};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(200);
-/// After a failure the next try waits; a full disk is not asked five times a second.
+/// After a failure the next try waits so long, then twice as long, …
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// … up to this, because other tables wait too, …
+const FLUSH_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// … or this: a merge over a damaged segment is not begun all the time.
+const COMPACT_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Running threads.
 pub(crate) struct Workers {
@@ -18,12 +23,19 @@ pub(crate) struct Workers {
 
 impl Workers {
     pub(crate) fn start(inner: &Arc<Inner>) -> Result<Workers, StoreError> {
-        let flusher = spawn("flush", inner, |inner| inner.flush_what_is_due())?;
-        let compactor = spawn("compact", inner, |inner| {
-            for table in inner.all() {
-                while !inner.stopping.load(Ordering::Acquire) && inner.compact(&table)? {}
-            }
-            inner.purge_dropped()
+        let flusher = spawn("flush", FLUSH_PAUSE_MAX, inner, |inner| {
+            inner.each_table("flush", |table| match inner.is_due(table) {
+                true => inner.flush(table),
+                false => Ok(()),
+            })
+        })?;
+        let compactor = spawn("compact", COMPACT_PAUSE_MAX, inner, |inner| {
+            let merged = inner.each_table("compact", |table| {
+                while !inner.stopping.load(Ordering::Acquire) && inner.compact(table)? {}
+                Ok(())
+            });
+            let purged = inner.purge_dropped().inspect_err(|error| warn("purge", None, error));
+            merged && purged.is_ok()
         })?;
         Ok(Workers { threads: vec![flusher, compactor] })
     }
@@ -38,51 +50,65 @@ impl Workers {
     }
 }
 
+/// `work` says whether all of it was done.
 fn spawn(
     name: &'static str,
+    pause_max: Duration,
     inner: &Arc<Inner>,
-    work: impl Fn(&Inner) -> Result<(), StoreError> + Send + 'static,
+    work: impl Fn(&Inner) -> bool + Send + 'static,
 ) -> Result<JoinHandle<()>, StoreError> {
     let weak: Weak<Inner> = Arc::downgrade(inner);
     let run = move || {
+        let mut pause = TICK;
         while let Some(inner) = weak.upgrade() {
             if inner.stopping.load(Ordering::Acquire) {
                 return;
             }
-            let mut pause = TICK;
-            if let Err(error) = work(&inner) {
-                tracing::warn!(%error, cause = source(&error), work = name, "storage work failed");
-                pause = PAUSE_AFTER_FAILURE;
-            }
+            // A panic is a bug, but a store that silently flushes no more is worse: what was not
+            // committed is done again, and the locks are free.
+            let done = catch_unwind(AssertUnwindSafe(|| work(&inner))).unwrap_or_else(|_| {
+                tracing::error!(work = name, "storage work panicked; it is tried again");
+                false
+            });
+            pause = match done {
+                true => TICK,
+                false => (pause * 2).clamp(PAUSE_AFTER_FAILURE, pause_max),
+            };
+            let until = Instant::now() + pause;
             let mut guard = inner.wake_lock.lock();
-            if !inner.stopping.load(Ordering::Acquire) {
-                inner.wake.wait_for(&mut guard, pause);
-            }
+            while !inner.stopping.load(Ordering::Acquire)
+                && !inner.wake.wait_until(&mut guard, until).timed_out()
+                && !done
+            {}
         }
     };
     Ok(std::thread::Builder::new().name(format!("clerestory-{name}")).spawn(run)?)
 }
 
-fn source(error: &StoreError) -> String {
-    std::error::Error::source(error).map_or_else(String::new, |cause| cause.to_string())
+fn warn(work: &str, table: Option<u32>, error: &StoreError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    tracing::warn!(table_id = table, %error, cause, work, "storage work failed");
 }
 
 impl Inner {
-    fn flush_what_is_due(&self) -> Result<(), StoreError> {
+    /// Works on every table, also if it fails on one; says whether it failed on none.
+    fn each_table(&self, name: &str, work: impl Fn(&TableStore) -> Result<(), StoreError>) -> bool {
+        let mut all_done = true;
         for table in self.all() {
-            let due = {
-                let state = table.state.lock();
-                let waited = state
-                    .oldest
-                    .is_some_and(|oldest| oldest.elapsed() >= self.settings.flush_after);
-                state.buffer.rows() >= self.settings.flush_rows
-                    || state.buffer.bytes() >= self.settings.flush_bytes
-                    || (waited && !state.buffer.is_empty())
-            };
-            if due {
-                self.flush(&table)?;
+            if let Err(error) = work(&table) {
+                warn(name, Some(table.state.lock().table.id.0), &error);
+                all_done = false;
             }
         }
-        Ok(())
+        all_done
+    }
+
+    fn is_due(&self, table: &TableStore) -> bool {
+        let state = table.state.lock();
+        let waited =
+            state.oldest.is_some_and(|oldest| oldest.elapsed() >= self.settings.flush_after);
+        state.buffer.rows() >= self.settings.flush_rows
+            || state.buffer.bytes() >= self.settings.flush_bytes
+            || (waited && !state.buffer.is_empty())
     }
 }

@@ -90,6 +90,19 @@ pub enum CatalogError {
     IdTooLong,
 }
 
+impl CatalogError {
+    /// Whether the disk is full: the change can be made again when there is room.
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            CatalogError::Database { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            CatalogError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            _ => false,
+        }
+    }
+}
+
 impl From<CatalogError> for RecordError {
     fn from(error: CatalogError) -> RecordError {
         RecordError::Unavailable(Box::new(error))

@@ -7,32 +7,43 @@ mod policy;
 
 use crate::catalog::{Edit, SegmentRecord};
 use crate::segment::{self, Layout, MergeInput, RowAddress, Rows, Written};
-use crate::store::{Inner, LiveSegment, State, TableStore};
+use crate::store::{Inner, LiveSegment, State, TableStore, Working};
 use crate::{Column, Filter, StoreError};
 use model::{SegmentId, Seq, Table, Value};
-use parking_lot::MutexGuard;
 use roaring::RoaringBitmap;
 use std::collections::HashMap;
+use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 
 /// How long a dropped table can be brought back.
 const RESTORABLE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// Retention looks again when this part of its time has passed, …
+const RETENTION_PART: i64 = 100;
+/// … at most an hour.
+const RETENTION_STEP_MS_MAX: i64 = 60 * 60 * 1000;
 
 impl Inner {
     /// Writes a table's buffer into a segment.
     pub(crate) fn flush(&self, store: &TableStore) -> Result<(), StoreError> {
         let _working = store.working.lock();
-        let (table, batches, dead_before) = {
+        let (table, batches, dead_before, deletes) = {
             let state = store.state.lock();
             if state.buffer.is_empty() || state.dropped {
                 return Ok(());
             }
+            // What these rows killed in older segments, and nothing that came later.
+            let deletes: Vec<(SegmentId, Arc<RoaringBitmap>)> = state
+                .segments
+                .iter()
+                .filter(|live| !Arc::ptr_eq(&live.dead, &live.saved))
+                .map(|live| (live.record.id, Arc::clone(&live.dead)))
+                .collect();
             let batches: Vec<Arc<Rows>> =
                 state.buffer.batches().iter().map(|batch| Arc::clone(&batch.rows)).collect();
             let dead: Vec<Arc<RoaringBitmap>> =
                 state.buffer.batches().iter().map(|batch| Arc::clone(&batch.dead)).collect();
-            (Arc::clone(&state.table), batches, dead)
+            (Arc::clone(&state.table), batches, dead, deletes)
         };
         let alive = |batch: u32, row: u32| !dead_before[batch as usize].contains(row);
         let order = segment::ordered(&table, &batches, alive, true);
@@ -41,35 +52,44 @@ impl Inner {
         // 1. The file, durable under a name that no commit knows yet.
         let live = match order.is_empty() {
             true => None,
-            false => {
-                let id = self.catalog.next_segment_id()?;
+            false => Some(self.new_segment(&table, |id| {
                 let sealed = self.new_segment_file(table.id, id)?;
                 let layout = Layout::of(&table);
                 let written = segment::build_file(&table, &layout, &batches, &order, sealed)?;
-                let record = self.record(&table, id, &written, 0)?;
-                Some(self.open_with_bounds(&table, record)?)
-            }
+                self.record(&table, id, &written, 0)
+            })?),
         };
 
-        // 2. The commit, with the deletes of the moment; then memory follows.
+        // 2. The commit; then memory follows.
         let mut state = store.state.lock();
-        if state.dropped {
-            return Ok(());
+        let edit = Edit {
+            add_segments: live.iter().map(|live| live.record.clone()).collect(),
+            set_deletes: deletes
+                .iter()
+                .filter_map(|(id, dead)| Some((*id, to_bytes(dead)?)))
+                .collect(),
+            flushed: last_seq.map(|seq| (table.id, Seq(seq))).into_iter().collect(),
+            ..Edit::default()
+        };
+        if let Err(error) = self.catalog.commit(&edit) {
+            drop(state);
+            live.iter().for_each(|live| self.discard(live.record.id));
+            return Err(error.into());
         }
         let live = live.map(|mut live| {
             live.dead = Arc::new(killed_since(&order, &dead_before, &state));
             live
         });
-        let mut edit = self.deletes_to_save(&state);
-        edit.add_segments.extend(live.iter().map(|live| live.record.clone()));
-        edit.set_deletes.extend(live.iter().filter_map(saved_deletes));
-        edit.flushed.extend(last_seq.map(|seq| (table.id, Seq(seq))));
-        self.catalog.commit(&edit)?;
         let rows = order.len();
         state.buffer.forget(batches.len());
         state.generation += 1;
         state.oldest = (!state.buffer.is_empty()).then(std::time::Instant::now);
-        state.segments.iter_mut().for_each(|live| live.dead_saved = true);
+        for (id, dead) in deletes {
+            let mut segments = state.segments.iter_mut();
+            if let Some(live) = segments.find(|live| live.record.id == id) {
+                live.saved = dead;
+            }
+        }
         state.segments.extend(live);
         drop(state);
         store.turn.notify_all();
@@ -81,8 +101,8 @@ impl Inner {
 
     /// Carries out one merge if the policy wants one; says whether it did.
     pub(crate) fn compact(&self, store: &TableStore) -> Result<bool, StoreError> {
-        let _working = store.working.lock();
-        self.retain(store)?;
+        let mut working = store.working.lock();
+        self.retain(store, &mut working)?;
         let (table, inputs) = {
             let state = store.state.lock();
             let segments: Vec<policy::Candidate> = state
@@ -91,7 +111,8 @@ impl Inner {
                 .map(|live| policy::Candidate {
                     id: live.record.id,
                     rows: u64::from(live.record.rows),
-                    dead: live.dead.len(),
+                    // A merge leaves out no others.
+                    dead: live.saved.len(),
                     starts: live.record.time_min.unwrap_or(i64::MIN),
                 })
                 .collect();
@@ -107,26 +128,26 @@ impl Inner {
         let merged = self.merge(&table, &inputs)?;
 
         let mut state = store.state.lock();
-        if state.dropped {
-            return Ok(false);
-        }
-        let merged = match merged {
-            Some(mut live) => {
-                live.dead = Arc::new(killed_during_merge(&inputs, &state, &live)?);
-                Some(live)
-            }
-            None => None,
-        };
         let gone: Vec<SegmentId> = inputs.iter().map(|live| live.record.id).collect();
-        let mut edit = self.deletes_to_save(&state);
-        edit.set_deletes.retain(|(id, _)| !gone.contains(id));
-        edit.add_segments.extend(merged.iter().map(|live| live.record.clone()));
-        edit.set_deletes.extend(merged.iter().filter_map(saved_deletes));
-        edit.remove_segments.clone_from(&gone);
-        self.catalog.commit(&edit)?;
+        let edit = Edit {
+            add_segments: merged.iter().map(|live| live.record.clone()).collect(),
+            remove_segments: gone.clone(),
+            ..Edit::default()
+        };
+        let committed = merged
+            .as_ref()
+            .map_or(Ok(RoaringBitmap::new()), |live| killed_since_saved(&inputs, &state, live))
+            .and_then(|dead| self.catalog.commit(&edit).map(|()| dead).map_err(StoreError::from));
+        let dead = match committed {
+            Ok(dead) => Arc::new(dead),
+            Err(error) => {
+                drop(state);
+                merged.iter().for_each(|live| self.discard(live.record.id));
+                return Err(error);
+            }
+        };
         state.segments.retain(|live| !gone.contains(&live.record.id));
-        state.segments.iter_mut().for_each(|live| live.dead_saved = true);
-        state.segments.extend(merged);
+        state.segments.extend(merged.map(|live| LiveSegment { dead, ..live }));
         drop(state);
         self.remove_files(&inputs)?;
         tracing::info!(table_id = table.id.0, segments = gone.len(), "segments merged");
@@ -139,7 +160,7 @@ impl Inner {
         inputs: &[LiveSegment],
     ) -> Result<Option<LiveSegment>, StoreError> {
         let rows: u64 =
-            inputs.iter().map(|live| u64::from(live.record.rows) - live.dead.len()).sum();
+            inputs.iter().map(|live| u64::from(live.record.rows) - live.saved.len()).sum();
         if rows == 0 {
             return Ok(None);
         }
@@ -152,9 +173,9 @@ impl Inner {
                 Ok(MergeInput {
                     index: segment.index().clone(),
                     rows: live.record.rows,
-                    dead: Arc::clone(&live.dead),
+                    dead: Arc::clone(&live.saved),
                     given_ids: match live.record.has_given_ids {
-                        true => live.segment.all_given_ids(&live.dead)?,
+                        true => live.segment.given_id_hashes(&live.saved)?,
                         false => Vec::new(),
                     },
                     min_seq: live.record.min_seq.0,
@@ -163,63 +184,107 @@ impl Inner {
                 })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
+        let level = inputs.iter().map(|live| live.record.level).max().unwrap_or(0);
+        let merged = self.new_segment(table, |id| {
+            let sealed = self.new_segment_file(table.id, id)?;
+            let written = segment::merge_files(table, &layout, &merge_inputs, sealed)?;
+            self.record(table, id, &written, level.saturating_add(1))
+        })?;
+        Ok(Some(merged))
+    }
+
+    /// Writes and opens a new segment; leaves no file behind if that fails.
+    fn new_segment(
+        &self,
+        table: &Table,
+        write: impl FnOnce(SegmentId) -> Result<SegmentRecord, StoreError>,
+    ) -> Result<LiveSegment, StoreError> {
         let id = self.catalog.next_segment_id()?;
-        let sealed = self.new_segment_file(table.id, id)?;
-        let written = segment::merge_files(table, &layout, &merge_inputs, sealed)?;
-        let level = inputs.iter().map(|live| live.record.level).max().unwrap_or(0) + 1;
-        let record = self.record(table, id, &written, level)?;
-        Ok(Some(self.open_with_bounds(table, record)?))
+        let made = write(id).and_then(|record| self.open_with_bounds(table, record));
+        if made.is_err() {
+            self.discard(id);
+        }
+        made
+    }
+
+    /// Removes the file of a segment that was not committed: work that fails is tried again, and
+    /// its leavings would fill the disk. Left to the next start when in doubt.
+    fn discard(&self, id: SegmentId) {
+        let Ok(named) = self.catalog.segments() else { return };
+        if named.iter().any(|record| record.id == id) {
+            return;
+        }
+        match self.settings.disk.remove(&self.segment_path(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(segment = %id, %error, "segment that was not committed stays");
+            }
+            _ => {}
+        }
     }
 
     /// Drops segments that are older than the table's retention as a whole, and kills single rows
-    /// that are.
-    fn retain(&self, store: &TableStore) -> Result<(), StoreError> {
-        let mut state = store.state.lock();
-        let (Some(keep_ms), Some(time)) = (state.table.retention_ms, &state.table.time_field)
-        else {
+    /// that are. A row outlives its time by at most a hundredth of it or an hour, so that a busy
+    /// table is not looked through, and its deletes written, all the time.
+    fn retain(&self, store: &TableStore, working: &mut Working) -> Result<(), StoreError> {
+        let (table, segments) = {
+            let state = store.state.lock();
+            (Arc::clone(&state.table), state.segments.clone())
+        };
+        let (Some(keep_ms), Some(time)) = (table.retention_ms, &table.time_field) else {
             return Ok(());
         };
         let cutoff = self.settings.clock.now().0.saturating_sub(keep_ms);
+        let step = (keep_ms / RETENTION_PART).min(RETENTION_STEP_MS_MAX);
+        if cutoff < working.retained_from.saturating_add(step) {
+            return Ok(());
+        }
         let old = Filter::Range {
             field: time.clone(),
             from: Bound::Unbounded,
             to: Bound::Excluded(Value::Long(cutoff)),
         };
-        let table = Arc::clone(&state.table);
-        let mut changed = false;
-        for live in &mut state.segments {
+        let mut expired: Vec<(SegmentId, RoaringBitmap)> = Vec::new();
+        for live in &segments {
             if live.record.time_min.is_none_or(|first| first >= cutoff) {
                 continue;
             }
             let rows = live.segment.select(&table, &old, &live.dead)?;
-            if rows.is_empty() {
-                continue;
-            }
-            let dead = Arc::make_mut(&mut live.dead);
-            for block in rows.blocks() {
-                dead.extend((0..block.len()).map(|place| block.row(place)));
-            }
-            live.dead_saved = false;
-            changed = true;
+            let blocks = rows.blocks();
+            let rows = blocks.flat_map(|block| (0..block.len()).map(move |place| block.row(place)));
+            expired.push((live.record.id, rows.collect()));
         }
-        if changed {
-            let edit = self.deletes_to_save(&state);
+        let mut state = store.state.lock();
+        let mut edit = Edit::default();
+        let mut changed = Vec::new();
+        let mut gone = Vec::new();
+        for (place, live) in state.segments.iter().enumerate() {
+            let expired = expired.iter().find(|(id, _)| *id == live.record.id);
+            // A row that a newer one took the place of meanwhile is the flush's to save.
+            let newly = expired.map(|(_, rows)| rows - &*live.dead).unwrap_or_default();
+            let saved = &newly | &*live.saved;
+            if saved.len() == u64::from(live.record.rows) {
+                edit.remove_segments.push(live.record.id);
+                gone.push(live.clone());
+            } else if !newly.is_empty() {
+                edit.set_deletes.extend(to_bytes(&saved).map(|bytes| (live.record.id, bytes)));
+                changed.push((place, newly, saved));
+            }
+        }
+        if !edit.set_deletes.is_empty() || !edit.remove_segments.is_empty() {
             self.catalog.commit(&edit)?;
-            state.segments.iter_mut().for_each(|live| live.dead_saved = true);
         }
-        let gone: Vec<LiveSegment> = state
-            .segments
-            .iter()
-            .filter(|live| live.dead.len() == u64::from(live.record.rows))
-            .cloned()
-            .collect();
-        if gone.is_empty() {
-            return Ok(());
+        for (place, newly, saved) in changed {
+            let live = &mut state.segments[place];
+            live.dead = Arc::new(&newly | &*live.dead);
+            // Shared when both are the same, so that the next flush knows that nothing is new.
+            live.saved = match *live.dead == saved {
+                true => Arc::clone(&live.dead),
+                false => Arc::new(saved),
+            };
         }
-        let ids: Vec<SegmentId> = gone.iter().map(|live| live.record.id).collect();
-        self.catalog.commit(&Edit { remove_segments: ids.clone(), ..Edit::default() })?;
-        state.segments.retain(|live| !ids.contains(&live.record.id));
+        state.segments.retain(|live| !edit.remove_segments.contains(&live.record.id));
         drop(state);
+        working.retained_from = cutoff;
         self.remove_files(&gone)
     }
 
@@ -262,11 +327,6 @@ impl Inner {
         Ok(live)
     }
 
-    fn deletes_to_save(&self, state: &MutexGuard<'_, State>) -> Edit {
-        let changed = state.segments.iter().filter(|live| !live.dead_saved);
-        Edit { set_deletes: changed.filter_map(saved_deletes).collect(), ..Edit::default() }
-    }
-
     /// Forgets tables that were dropped more than seven days ago.
     pub(crate) fn purge_dropped(&self) -> Result<(), StoreError> {
         let cutoff = self.settings.clock.now().0 - RESTORABLE_MS;
@@ -279,7 +339,7 @@ impl Inner {
             let files: Vec<SegmentId> = mine.map(|segment| segment.id).collect();
             self.catalog.commit(&Edit { purge_tables: vec![table.id], ..Edit::default() })?;
             for id in files {
-                self.settings.disk.remove(&self.segment_path(id))?;
+                self.remove_file(id)?;
             }
             tracing::info!(table_id = table.id.0, "dropped table purged");
         }
@@ -289,15 +349,17 @@ impl Inner {
     /// Readers that have a file open go on reading it.
     fn remove_files(&self, gone: &[LiveSegment]) -> Result<(), StoreError> {
         for live in gone {
-            self.settings.disk.remove(&self.segment_path(live.record.id))?;
-            live.segment.forget_columns();
+            self.remove_file(live.record.id)?;
         }
         Ok(())
     }
-}
 
-fn saved_deletes(live: &LiveSegment) -> Option<(SegmentId, Vec<u8>)> {
-    Some((live.record.id, to_bytes(&live.dead)?))
+    fn remove_file(&self, id: SegmentId) -> Result<(), StoreError> {
+        match self.settings.disk.remove(&self.segment_path(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// `None` for an empty set.
@@ -334,8 +396,8 @@ fn killed_since(
         .collect()
 }
 
-/// Rows of a merged segment that were killed in its inputs while it was written.
-fn killed_during_merge(
+/// Rows of a merged segment that are dead in its inputs, beyond those that the merge left out.
+fn killed_since_saved(
     inputs: &[LiveSegment],
     state: &State,
     merged: &LiveSegment,
@@ -343,8 +405,8 @@ fn killed_during_merge(
     let mut seqs = Vec::new();
     for before in inputs {
         let now = state.segments.iter().find(|live| live.record.id == before.record.id);
-        let Some(now) = now.filter(|now| !Arc::ptr_eq(&now.dead, &before.dead)) else { continue };
-        let newly: Vec<u32> = (&*now.dead - &*before.dead).iter().collect();
+        let Some(now) = now.filter(|now| !Arc::ptr_eq(&now.dead, &before.saved)) else { continue };
+        let newly: Vec<u32> = (&*now.dead - &*before.saved).iter().collect();
         seqs.extend(before.segment.seqs(&newly)?);
     }
     seqs.sort_unstable();

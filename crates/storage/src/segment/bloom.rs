@@ -23,14 +23,20 @@ impl Bloom {
 
     /// Adds an id.
     pub(crate) fn insert(&mut self, id: &str) {
-        for bit in probes(id, self.bits) {
+        self.insert_hash(hash(id));
+    }
+
+    /// Adds an id by its [`hash`].
+    pub(crate) fn insert_hash(&mut self, hash: u64) {
+        for bit in probes(hash, self.bits) {
             self.words[(bit / 64) as usize] |= 1 << (bit % 64);
         }
     }
 
     /// False: certainly not in the set.
     pub(crate) fn may_hold(&self, id: &str) -> bool {
-        probes(id, self.bits).all(|bit| self.words[(bit / 64) as usize] >> (bit % 64) & 1 == 1)
+        probes(hash(id), self.bits)
+            .all(|bit| self.words[(bit / 64) as usize] >> (bit % 64) & 1 == 1)
     }
 
     /// The bytes for the segment file.
@@ -53,14 +59,13 @@ impl Bloom {
 }
 
 /// Kirsch and Mitzenmacher, "Less hashing, same performance" (2006): two hashes make all probes.
-fn probes(id: &str, bits: u64) -> impl Iterator<Item = u64> {
-    let first = hash(id);
+fn probes(first: u64, bits: u64) -> impl Iterator<Item = u64> {
     let second = mix(first ^ 0x9e37_79b9_7f4a_7c15) | 1;
     (0..PROBES).map(move |probe| first.wrapping_add(probe.wrapping_mul(second)) % bits)
 }
 
 /// FNV-1a with a finisher; written down here because it is part of the file format.
-fn hash(id: &str) -> u64 {
+pub(crate) fn hash(id: &str) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325_u64;
     let step = |state: u64, byte: u8| (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     mix(id.bytes().fold(start, step))

@@ -574,6 +574,11 @@ fn fill<T>(
 ) where
     T: PartialOrd + Copy + fmt::Debug + Send + Sync + 'static,
 {
+    // Tantivy's bit-packed columns take a range that ends below their smallest value for one that
+    // ends at it.
+    if *range.end() < column.values.min_value() || *range.start() > column.values.max_value() {
+        return;
+    }
     match column.index {
         ColumnIndex::Full => {
             column.values.get_row_ids_for_value_range(range.clone(), run, out);

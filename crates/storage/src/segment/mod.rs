@@ -30,6 +30,9 @@ use tantivy::columnar::{ColumnIndex, DynamicColumn};
 use tantivy::schema::{Field as TantivyField, IndexRecordOption};
 use tantivy::{DocSet, Index, ReloadPolicy, Searcher, TERMINATED, Term};
 
+/// Ids that are in memory at once while a merge collects their hashes.
+const IDS_AT_ONCE: usize = 65_536;
+
 /// A set of rows that never changes.
 pub(crate) struct Segment {
     index: Index,
@@ -44,6 +47,14 @@ pub(crate) struct Segment {
     /// The key of its columns in the cache.
     cache_key: u64,
     cache: Arc<ColumnCache>,
+}
+
+impl Drop for Segment {
+    /// Frees its columns: nobody else has their key. A table that is written and read makes a
+    /// chunk of the buffer for every read, and each would leave its columns behind.
+    fn drop(&mut self) {
+        self.cache.forget(self.cache_key);
+    }
 }
 
 /// Which of a field's columns a name means.
@@ -141,11 +152,6 @@ impl Segment {
 
     pub(crate) fn index(&self) -> &Index {
         &self.index
-    }
-
-    /// Frees its columns; readers that hold one keep it.
-    pub(crate) fn forget_columns(&self) {
-        self.cache.forget(self.cache_key);
     }
 
     fn reader(&self) -> &tantivy::SegmentReader {
@@ -281,8 +287,8 @@ impl Segment {
             .collect()
     }
 
-    /// Every given id of the rows that are not in `dead`.
-    pub(crate) fn all_given_ids(&self, dead: &RoaringBitmap) -> Result<Vec<String>, ReadError> {
+    /// The hash of every given id of the rows that are not in `dead`.
+    pub(crate) fn given_id_hashes(&self, dead: &RoaringBitmap) -> Result<Vec<u64>, ReadError> {
         let Some(Column::Keyword(column)) = self.column_of(layout::ID)? else {
             return Ok(Vec::new());
         };
@@ -296,7 +302,11 @@ impl Segment {
             }
         }
         let live: Vec<u32> = (0..live.len() as u32).filter(|&ord| live[ord as usize]).collect();
-        column.terms(&live)
+        let mut hashes = Vec::with_capacity(live.len());
+        for ords in live.chunks(IDS_AT_ONCE) {
+            hashes.extend(column.terms(ords)?.iter().map(|id| bloom::hash(id)));
+        }
+        Ok(hashes)
     }
 
     pub(crate) fn ids(&self, rows: &[u32]) -> Result<Vec<String>, ReadError> {

@@ -250,23 +250,28 @@ pub(crate) struct Pack {
 impl Pack {
     /// Opens a pack and checks its footer.
     pub(crate) fn open(sealed: SealedReader) -> io::Result<Pack> {
-        let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+        let path = sealed.path().to_owned();
+        let damaged = |what: &str| {
+            let what = format!("`{}` {what}", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        };
         let length = sealed.len();
         if length < 8 {
-            return Err(damaged("segment file has no footer"));
+            return Err(damaged("is no segment: it has no footer"));
         }
         let tail = sealed.read_range(length - 8..length).map_err(io::Error::other)?;
         let footer_bytes =
-            u64::from_le_bytes(tail.as_slice().try_into().map_err(|_| damaged("short read"))?);
+            u64::from_le_bytes(tail.try_into().map_err(|_| damaged("was not read whole"))?);
         if footer_bytes > FOOTER_BYTES_MAX || footer_bytes > length - 8 {
-            return Err(damaged("segment file has a damaged footer"));
+            return Err(damaged("is no segment: its footer has no such length"));
         }
         let footer =
             sealed.read_range(length - 8 - footer_bytes..length - 8).map_err(io::Error::other)?;
         let footer: Footer = serde_json::from_slice(&footer)
-            .map_err(|_| damaged("segment file has a damaged footer"))?;
+            .map_err(|_| damaged("is no segment: its footer cannot be read"))?;
         if footer.v != 1 {
-            return Err(damaged("segment file is of a newer version than this program"));
+            let what = format!("has segment version {}; use a newer program", footer.v);
+            return Err(damaged(&what));
         }
         let files = footer
             .files
@@ -290,7 +295,8 @@ impl Pack {
     pub(crate) fn bloom(&self) -> io::Result<Option<Vec<u8>>> {
         match self.footer.bloom {
             Some((at, length)) => {
-                self.sealed.read_range(at..at + length).map(Some).map_err(io::Error::other)
+                let range = at..at.saturating_add(length);
+                self.sealed.read_range(range).map(Some).map_err(io::Error::other)
             }
             None => Ok(None),
         }

@@ -57,10 +57,13 @@ impl Rows {
                     }
             })
             .sum();
-        let ids: usize =
-            self.batch.rows.iter().map(|row| row.id.as_ref().map_or(0, |id| id.len())).sum();
+        // Each id also stands in the buffer's map of ids.
+        let id_bytes = |id: &str| 2 * id.len() + 64;
+        let ids = self.batch.rows.iter().filter_map(|row| row.id.as_deref());
+        let ids: usize = ids.map(id_bytes).sum();
+        let shapes: usize = self.batch.shapes.iter().map(|shape| shape.len() + 24).sum();
         let starts: usize = self.starts.iter().flatten().map(|starts| starts.len() * 4).sum();
-        columns + ids + starts + self.batch.rows.len() * 40
+        columns + ids + shapes + starts + self.batch.rows.len() * 40
     }
 
     fn column_of(&self, field: model::FieldId) -> Option<usize> {

@@ -113,8 +113,8 @@ pub(crate) struct MergeInput {
     pub(crate) index: Index,
     pub(crate) rows: u32,
     pub(crate) dead: Arc<RoaringBitmap>,
-    /// The given ids of the live rows; empty if it has none.
-    pub(crate) given_ids: Vec<String>,
+    /// The hashes of the given ids of the live rows; empty if it has none.
+    pub(crate) given_ids: Vec<u64>,
     pub(crate) min_seq: u64,
     pub(crate) max_seq: u64,
     pub(crate) has_sort_column: bool,
@@ -151,7 +151,8 @@ pub(crate) fn merge_files(
     let given: usize = inputs.iter().map(|input| input.given_ids.len()).sum();
     let bloom = (given > 0).then(|| {
         let mut bloom = Bloom::with_room_for(given);
-        inputs.iter().flat_map(|input| &input.given_ids).for_each(|id| bloom.insert(id));
+        let hashes = inputs.iter().flat_map(|input| &input.given_ids);
+        hashes.for_each(|&hash| bloom.insert_hash(hash));
         bloom.to_bytes()
     });
     let rows = u32::try_from(rows).map_err(|_| StoreError::internal("merge of too many rows"))?;

@@ -7,17 +7,17 @@
 
 mod house;
 
-use house::{batch, delete, events_table, Event, House, START};
+use house::{Event, House, Office, START, batch, delete, events_table};
 use model::{Batch, Table};
 use protection::keys::KeyRing;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use storage::disk::{Disk, LossyDisk, Remains};
 use storage::StoreError;
+use storage::disk::{Disk, LossyDisk, Remains};
 
-/// What the table should hold: the value of `n` by the message that names a row.
-type Expected = BTreeMap<String, i64>;
+/// What the table should hold: the value of `n` and the version by the message that names a row.
+type Expected = BTreeMap<String, (i64, u64)>;
 
 /// One step of the workload.
 #[derive(Clone)]
@@ -72,7 +72,10 @@ fn to_batch(step: &Step) -> Option<Batch> {
 fn apply(expected: &mut Expected, step: &Step) {
     match step {
         Step::Add(rows) | Step::Put(rows) => {
-            expected.extend(rows.iter().map(|&(name, n)| (name.to_owned(), n)));
+            for &(name, n) in rows {
+                let version = expected.get(name).map_or(1, |(_, version)| version + 1);
+                expected.insert(name.to_owned(), (n, version));
+            }
         }
         Step::Delete(ids) => ids.iter().for_each(|&id| {
             expected.remove(id);
@@ -83,9 +86,7 @@ fn apply(expected: &mut Expected, step: &Step) {
 
 fn carry_out(house: &House, table: &Arc<Table>, step: &Step) -> Result<(), StoreError> {
     match (step, to_batch(step)) {
-        (_, Some(batch)) => {
-            house.store.append(table.id, house.seal(table, batch), &[]).map(|_| ())
-        }
+        (_, Some(batch)) => house.store.append(table.id, house.seal(table, batch), &[]).map(|_| ()),
         (Step::Flush, _) => house.store.flush(),
         (_, None) => house.store.compact(),
     }
@@ -94,24 +95,23 @@ fn carry_out(house: &House, table: &Arc<Table>, step: &Step) -> Result<(), Store
 /// What the store holds, by message; panics if a row is there twice.
 fn found(house: &House, table: &Arc<Table>) -> Expected {
     let mut found = Expected::new();
-    for (_, _, json) in house.documents(table) {
+    for (_, version, json) in house.documents(table) {
         let document: serde_json::Value = serde_json::from_str(&json).unwrap();
         let name = document["message"].as_str().unwrap().to_owned();
         let n = document["n"].as_i64().unwrap();
-        assert!(found.insert(name.clone(), n).is_none(), "row {name} is there twice");
+        assert!(found.insert(name.clone(), (n, version)).is_none(), "row {name} is there twice");
     }
     found
 }
 
 /// Runs the workload with a cut after `operations` and checks what is left. Returns false if the
 /// workload ended before the cut.
-fn cut_at(operations: u64, remains: Remains) -> bool {
-    let folder = tempfile::tempdir().unwrap();
+fn cut_at(office: &Arc<Office>, operations: u64, remains: Remains) -> bool {
+    let folder = house::folder();
     let dir: &Path = folder.path();
     let disk = LossyDisk::new();
-    let keys = Arc::new(KeyRing::in_memory());
     let as_disk = || Arc::new(disk.clone()) as Arc<dyn Disk>;
-    let house = House::open(dir, as_disk(), Arc::clone(&keys)).unwrap();
+    let house = House::open_for(office, dir, as_disk(), false).unwrap();
     let table = house.store.create_table(events_table()).unwrap();
     disk.cut_after(operations);
     let mut acknowledged = Expected::new();
@@ -129,7 +129,7 @@ fn cut_at(operations: u64, remains: Remains) -> bool {
     let left = disk.crash(remains);
     drop(house);
 
-    let house = House::open(dir, Arc::new(left), keys)
+    let house = House::open_for(office, dir, Arc::new(left), false)
         .unwrap_or_else(|error| panic!("cut after {operations}, {remains:?}: {error:?}"));
     let table = house.store.table("events").unwrap();
     let after = found(&house, &table);
@@ -154,12 +154,28 @@ fn cut_at(operations: u64, remains: Remains) -> bool {
 
 #[test]
 fn a_power_cut_between_any_two_steps_loses_and_doubles_nothing() {
-    let variants = [Remains::Synced, Remains::Some(7), Remains::All];
-    let mut operations = 0;
-    // The variants take turns, so that neighbouring cuts see different remains.
-    while cut_at(operations, variants[operations as usize % variants.len()]) {
-        operations += 1;
-        assert!(operations < 5_000, "the workload never ends");
-    }
+    const VARIANTS: [Remains; 3] = [Remains::Synced, Remains::Some(7), Remains::All];
+    const THREADS: u64 = 2;
+    let office = Office::new(Arc::new(KeyRing::in_memory()));
+    let cut_from = |first: u64| {
+        let mut operations = first;
+        // The variants take turns, so that neighbouring cuts see different remains.
+        while cut_at(&office, operations, VARIANTS[operations as usize % VARIANTS.len()]) {
+            operations += THREADS;
+            assert!(operations < 5_000, "the workload never ends");
+        }
+        operations
+    };
+    let operations = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|first| {
+                scope.spawn({
+                    let cut_from = &cut_from;
+                    move || cut_from(first)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).min().unwrap()
+    });
     assert!(operations > 60, "only {operations} steps were cut");
 }

@@ -17,7 +17,7 @@ use protection::{
 use std::path::Path;
 use std::sync::Arc;
 use storage::disk::Disk;
-use storage::{Filter, Snapshot, Store, StoreError, StoreSettings};
+use storage::{Filter, Selection, Snapshot, Store, StoreError, StoreSettings};
 
 pub(crate) const START: i64 = 1_700_000_000_000;
 
@@ -25,26 +25,34 @@ pub(crate) struct House {
     pub(crate) store: Store,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) office: Arc<Office>,
+}
+
+/// What stays the same when a store is opened again, and takes its time to make.
+pub(crate) struct Office {
+    keys: Arc<KeyRing>,
+    clock: Arc<ManualClock>,
     sealer: Sealer,
     guard: Guard,
     caller: Caller,
     _audit: tempfile::TempDir,
 }
 
-impl House {
-    /// Opens the store in `dir`; `keys` from an earlier one to open it again.
-    pub(crate) fn open(
-        dir: &Path,
-        disk: Arc<dyn Disk>,
-        keys: Arc<KeyRing>,
-    ) -> Result<House, StoreError> {
+/// A folder in memory where there is one: these tests cut their own disk, not the machine's.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        if let Ok(folder) = tempfile::tempdir_in(memory) {
+            return folder;
+        }
+    }
+    tempfile::tempdir().unwrap()
+}
+
+impl Office {
+    pub(crate) fn new(keys: Arc<KeyRing>) -> Arc<Office> {
         let clock = Arc::new(ManualClock::at(Timestamp(START)));
-        let mut settings =
-            StoreSettings::new(dir, disk, Arc::clone(&keys), Arc::clone(&clock) as Arc<dyn Clock>);
-        settings.background = false;
-        settings.flush_rows = 1_000_000;
-        let store = Store::open(settings)?;
-        let audit_dir = tempfile::tempdir().unwrap();
+        let audit_dir = folder();
         let as_clock = Arc::clone(&clock) as Arc<dyn Clock>;
         let audit =
             AuditLog::open(audit_dir.path(), Arc::clone(&keys), Arc::clone(&as_clock)).unwrap();
@@ -70,11 +78,38 @@ impl House {
             Arc::clone(&as_clock),
         );
         let guard = Guard::new(Arc::new(audit), Arc::new(Policy::standard()), as_clock);
-        Ok(House { store, keys, clock, sealer, guard, caller, _audit: audit_dir })
+        Arc::new(Office { keys, clock, sealer, guard, caller, _audit: audit_dir })
+    }
+}
+
+impl House {
+    /// Opens the store in `dir`; `keys` from an earlier one to open it again.
+    pub(crate) fn open(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        keys: Arc<KeyRing>,
+    ) -> Result<House, StoreError> {
+        House::open_for(&Office::new(keys), dir, disk, false)
+    }
+
+    /// Opens the store with what an earlier one used; `background`: with its own threads.
+    pub(crate) fn open_for(
+        office: &Arc<Office>,
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        background: bool,
+    ) -> Result<House, StoreError> {
+        let (keys, clock) = (Arc::clone(&office.keys), Arc::clone(&office.clock));
+        let mut settings =
+            StoreSettings::new(dir, disk, Arc::clone(&keys), Arc::clone(&clock) as Arc<dyn Clock>);
+        settings.background = background;
+        settings.flush_rows = 1_000_000;
+        let store = Store::open(settings)?;
+        Ok(House { store, keys, clock, office: Arc::clone(office) })
     }
 
     pub(crate) fn seal(&self, table: &Table, batch: Batch) -> SealedBatch {
-        self.sealer.seal(&mut table.clone(), batch).unwrap().batch
+        self.office.sealer.seal(&mut table.clone(), batch).unwrap().batch
     }
 
     pub(crate) fn permit(&self, table: &Arc<Table>) -> Permit {
@@ -85,7 +120,7 @@ impl House {
             fields: vec![(table.id, FieldUse { field: "*".to_owned(), how: Use::Output })],
             purpose: String::new(),
         };
-        self.guard.authorise(&self.caller, intent).unwrap()
+        self.office.guard.authorise(&self.office.caller, intent).unwrap()
     }
 
     pub(crate) fn snapshot(&self, table: &Arc<Table>) -> Snapshot {
@@ -97,21 +132,51 @@ impl House {
     }
 
     /// Every document as (`_id`, version, JSON), sorted by id.
-    pub(crate) fn documents(&self, table: &Arc<Table>) -> Vec<(String, u64, String)> {
+    pub(crate) fn documents(&self, table: &Arc<Table>) -> Vec<Document> {
+        self.try_documents(table).unwrap()
+    }
+
+    /// The same where reading may fail.
+    pub(crate) fn try_documents(&self, table: &Arc<Table>) -> Result<Vec<Document>, StoreError> {
         let mut all = Vec::new();
-        for view in self.snapshot(table).views() {
-            let selection = view.select(&Filter::All).unwrap();
-            let rows: Vec<u32> = selection
-                .blocks()
-                .flat_map(|block| (0..block.len()).map(move |place| block.row(place)))
-                .collect();
-            let documents = view.documents(&rows, &|_| true).unwrap();
-            let ids = view.ids(&rows).unwrap();
-            let versions = view.versions(&rows).unwrap();
+        for view in self.store.snapshot(&[table.id], &self.permit(table))?.views() {
+            let selection = view.select(&Filter::All)?;
+            let rows = rows_of(&selection);
+            let documents = view.documents(&rows, &|_| true)?;
+            let ids = view.ids(&rows)?;
+            let versions = view.versions(&rows)?;
             all.extend(ids.into_iter().zip(versions).zip(documents).map(|((i, v), d)| (i, v, d)));
         }
         all.sort();
-        all
+        Ok(all)
+    }
+}
+
+/// A document's `_id`, version and JSON.
+pub(crate) type Document = (String, u64, String);
+
+pub(crate) fn rows_of(selection: &Selection) -> Vec<u32> {
+    let blocks = selection.blocks();
+    blocks.flat_map(|block| (0..block.len()).map(move |place| block.row(place))).collect()
+}
+
+/// An error with all its causes, as a log line shows it.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Numbers that look random and are the same in every run (SplitMix64).
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    /// A number below `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
     }
 }
 

@@ -323,7 +323,7 @@ pub(crate) struct KeyCreate {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
-    /// Who read what, newest last
+    /// Who read what, newest first
     Show(AuditShow),
     /// Check offline that no record was changed, moved or taken away
     Verify(AuditVerify),

@@ -142,11 +142,11 @@ pub(crate) fn verify_audit(dir: &Path, unlock: &Unlock) -> Result<AuditCheck> {
     Ok(engine::verify_audit(dir, unlock)?)
 }
 
-/// Log lines go to standard error; `CLERESTORY_LOG` says which.
-pub(crate) fn start_logging() {
+/// Log lines go to standard error; `CLERESTORY_LOG` says which, `level` if it says nothing.
+pub(crate) fn start_logging(level: tracing::Level) {
     let filter = EnvFilter::builder()
         .with_env_var("CLERESTORY_LOG")
-        .with_default_directive(tracing::Level::INFO.into())
+        .with_default_directive(level.into())
         .from_env_lossy();
     // Fails only if logging was started before, which is as good.
     let _ = tracing_subscriber::fmt()

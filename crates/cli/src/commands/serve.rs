@@ -7,7 +7,7 @@ use crate::node::{self, Node};
 use crate::settings::ServerSettings;
 
 pub(super) fn run(typed: Serve) -> Result<()> {
-    node::start_logging();
+    node::start_logging(tracing::Level::INFO);
     let settings = ServerSettings::of_serve(typed)?;
     let with = UnlockWith {
         key_file: settings.key_file.clone(),

@@ -24,7 +24,8 @@ use logins::Logins;
 use std::path::Path;
 
 pub(super) fn run(typed: &Demo) -> Result<()> {
-    node::start_logging();
+    // Whoever tries the demo wants its progress bar, not what a server has to tell.
+    node::start_logging(tracing::Level::WARN);
     let settings = FleetSettings {
         seed: typed.seed,
         devices: typed.devices,

@@ -12,6 +12,8 @@ pub(crate) struct Ingested {
     pub(crate) seconds: f64,
     pub(crate) request_ms_median: f64,
     pub(crate) request_ms_max: f64,
+    /// Of one core, spent on making the bodies.
+    pub(crate) making_seconds: f64,
 }
 
 /// Bodies made ahead, so that the generator never makes a client wait.
@@ -29,18 +31,20 @@ pub(crate) fn run(server: &Server, fleet: &Fleet, batch: u64, clients: usize) ->
             .collect();
         let all = fleet.settings().events;
         let mut next = 0;
+        let mut making_seconds = 0.0;
         while next < all {
             let end = (next + batch.max(1)).min(all);
+            let making = Instant::now();
+            let chunk = fleet.events(next..end);
+            making_seconds += making.elapsed().as_secs_f64();
             // Refused only when every client has failed; their error is told below.
-            if queue.send(fleet.events(next..end)).is_err()
-                || senders.iter().any(|sender| sender.is_finished())
-            {
+            if queue.send(chunk).is_err() || senders.iter().any(|sender| sender.is_finished()) {
                 break;
             }
             next = end;
         }
         drop(queue);
-        let mut all_sent = Sent::default();
+        let mut all_sent = Sent { making_seconds, ..Sent::default() };
         for sender in senders {
             let sent = sender.join().map_err(|_| anyhow!("a client panicked"))??;
             all_sent.events += sent.events;
@@ -58,6 +62,7 @@ pub(crate) fn run(server: &Server, fleet: &Fleet, batch: u64, clients: usize) ->
         seconds,
         request_ms_median: times.get(times.len() / 2).copied().unwrap_or(0.0),
         request_ms_max: times.last().copied().unwrap_or(0.0),
+        making_seconds: sent.making_seconds,
     })
 }
 
@@ -66,6 +71,7 @@ struct Sent {
     events: u64,
     bytes: u64,
     request_ms: Vec<f64>,
+    making_seconds: f64,
 }
 
 fn send_all(server: &Server, authorization: &str, chunks: &Mutex<Receiver<Chunk>>) -> Result<Sent> {

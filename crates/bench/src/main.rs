@@ -83,6 +83,10 @@ fn print_ingested(server: &Server, ingested: &Ingested) -> Result<()> {
     );
     println!("request, median          {:>10.1} ms", ingested.request_ms_median);
     println!("request, longest         {:>10.1} ms", ingested.request_ms_max);
+    println!(
+        "making the bodies        {:>10.0} events/s of one core",
+        ingested.events as f64 / ingested.making_seconds
+    );
     println!("peak memory while loading{:>10.0} MiB", server.peak_memory_mib()?);
     let on_disk = server.settled_disk()?;
     for (folder, bytes) in &on_disk.folders {

@@ -1,14 +1,17 @@
 use serde_json::Value;
 use std::fmt::Write;
 
-/// Renders rows for people: columns as wide as they need, numbers to the right.
+/// Renders rows for people: columns as wide as they need, numbers to the right. A value of several
+/// lines takes several lines.
 pub(crate) fn render(columns: &[String], rows: &[Vec<Value>]) -> String {
     let head: Vec<String> = columns.iter().map(|name| visible(name)).collect();
-    let cells: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    let cells: Vec<Vec<Vec<String>>> =
+        rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     let mut widths: Vec<usize> = head.iter().map(|name| name.chars().count()).collect();
     for row in &cells {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+            let widest = cell.iter().map(|line| line.chars().count()).max();
+            *width = (*width).max(widest.unwrap_or(0));
         }
     }
     let is_number: Vec<bool> = (0..head.len())
@@ -22,7 +25,12 @@ pub(crate) fn render(columns: &[String], rows: &[Vec<Value>]) -> String {
     let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
     line(&mut text, &rule, &widths, &is_number);
     for row in &cells {
-        line(&mut text, row, &widths, &is_number);
+        let lines = row.iter().map(Vec::len).max().unwrap_or(1).max(1);
+        for number in 0..lines {
+            let part = |cell: &Vec<String>| cell.get(number).cloned().unwrap_or_default();
+            let parts: Vec<String> = row.iter().map(part).collect();
+            line(&mut text, &parts, &widths, &is_number);
+        }
     }
     text
 }
@@ -45,12 +53,13 @@ fn line(text: &mut String, cells: &[String], widths: &[usize], is_number: &[bool
     text.push('\n');
 }
 
-fn cell(value: &Value) -> String {
+/// The lines of a value.
+fn cell(value: &Value) -> Vec<String> {
     match value {
-        Value::Null => String::new(),
-        Value::String(text) => visible(text),
-        Value::Number(number) if number.is_f64() => short(number.as_f64().unwrap_or(0.0)),
-        other => visible(&other.to_string()),
+        Value::Null => Vec::new(),
+        Value::String(text) => text.trim_end_matches('\n').split('\n').map(visible).collect(),
+        Value::Number(number) if number.is_f64() => vec![short(number.as_f64().unwrap_or(0.0))],
+        other => vec![visible(&other.to_string())],
     }
 }
 
@@ -88,6 +97,13 @@ mod tests {
         ];
         let expected = "model  rate\n─────  ────\ncam-3  0.25\nx        12\n\n";
         assert_eq!(render(&columns, &rows), expected);
+    }
+
+    #[test]
+    fn several_lines_take_several_lines() {
+        let columns = ["plan".to_owned(), "n".to_owned()];
+        let rows = vec![vec![json!("fold\n  scan\n"), json!(1)]];
+        assert_eq!(render(&columns, &rows), "plan    n\n──────  ─\nfold    1\n  scan\n");
     }
 
     #[test]

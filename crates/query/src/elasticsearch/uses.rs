@@ -6,7 +6,7 @@ use super::hits::HitsSpec;
 use super::json;
 use super::parse::{Node, Query, Weighted};
 use super::query_string::Leaf;
-use model::{Field, StoredType, Table, TableId};
+use model::{Class, Field, StoredType, Table, TableId};
 use protection::{FieldUse, Use};
 use std::sync::Arc;
 
@@ -48,12 +48,14 @@ impl<'a> Uses<'a> {
                     .iter()
                     .filter(|field| json::matches(pattern, field.name.as_str()))
             };
-            let sealed = |field: &&Field| field.stored() == StoredType::Sealed;
-            if how == Use::Output || !fields().any(|field| sealed(&field)) {
+            let closed = |field: &&Field| {
+                field.stored() == StoredType::Sealed || field.class == Some(Class::Secret)
+            };
+            if how == Use::Output || !fields().any(|field| closed(&field)) {
                 self.push(table.id, pattern.to_owned(), how);
                 continue;
             }
-            for field in fields().filter(|field| !sealed(field)) {
+            for field in fields().filter(|field| !closed(field)) {
                 self.push(table.id, field.name.as_str().to_owned(), how);
             }
         }
@@ -153,5 +155,41 @@ impl<'a> Uses<'a> {
             AggregationKind::TopHits(spec) => self.hits(spec),
             AggregationKind::Global => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{FieldName, FieldType, Intake, Schema, TableKind, TableName};
+
+    #[test]
+    fn words_in_all_fields_are_not_looked_for_in_closed_ones() {
+        let field = |name: &str, class| {
+            let name = FieldName::parse(name).unwrap();
+            Field { class, ..Field::new(name, FieldType::Keyword, "keyword") }
+        };
+        let fields = vec![
+            field("plan", Some(Class::Open)),
+            field("email", Some(Class::Personal)),
+            field("gender", Some(Class::Special)),
+            field("token", Some(Class::Secret)),
+        ];
+        let table = Arc::new(Table {
+            id: TableId(1),
+            name: TableName::parse("users").unwrap(),
+            kind: TableKind::Entities,
+            intake: Intake::Classified,
+            time_field: None,
+            sort: None,
+            retention_ms: None,
+            dynamic: true,
+            schema: Schema::from_fields(fields),
+        });
+        let tables = [table];
+        let mut uses = Uses::new(&tables);
+        uses.weighted(&[]);
+        let names: Vec<String> = uses.finish().into_iter().map(|(_, used)| used.field).collect();
+        assert_eq!(names, ["plan", "email"]);
     }
 }

@@ -196,10 +196,7 @@ fn failure_title(status: StatusCode) -> &'static str {
 /// What went wrong, and the next step.
 pub(super) fn failure(error: &ApiError) -> Markup {
     let next = match error.status() {
-        StatusCode::FORBIDDEN => {
-            "Your roles do not cover this. Ask an administrator for a role that does; the attempt \
-             stands in the audit record."
-        }
+        StatusCode::FORBIDDEN => "Ask an administrator for a role that covers this.",
         StatusCode::NOT_FOUND => {
             "It does not exist, or you may not know of it. Pick one that is listed."
         }
@@ -213,10 +210,38 @@ pub(super) fn failure(error: &ApiError) -> Markup {
     };
     html! {
         div.notice.bad role="alert" {
-            p.notice-title { (error.reason()) }
+            p.notice-title { (sentence(error.reason())) }
             p { (next) }
         }
     }
+}
+
+/// A message as a sentence begins.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// There is no table for `caller`, and why that may be.
+pub(super) fn no_tables(caller: &Caller) -> Markup {
+    let roles = backend::who(caller).roles;
+    let reads = roles.iter().any(|role| ["analyst", "engineer", "guardian"].contains(role));
+    if reads {
+        return empty(
+            "No table yet",
+            html! {
+                "Load one: " code { "clerestory load --to TABLE FILE" }
+                ", or send documents to " code { "POST /TABLE/_bulk" } "."
+            },
+        );
+    }
+    empty(
+        "Your roles do not read data",
+        html! {
+            "Whoever asks for numbers and rows needs the role analyst, engineer or guardian. "
+            "An administrator gives it: " code { "clerestory user" } "."
+        },
+    )
 }
 
 /// A place where there is nothing, with the next step.

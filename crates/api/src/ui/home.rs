@@ -92,11 +92,7 @@ fn tables_panel(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -> Marku
         section aria-labelledby="tables" {
             h2 #tables { "Tables" }
             @if known.is_empty() {
-                (frame::empty("No table here for you", html! {
-                    "Either nothing was loaded yet (" code { "clerestory load --to TABLE FILE" }
-                    "), or your roles do not read data. An administrator gives roles: "
-                    code { "clerestory user" } "."
-                }))
+                (frame::no_tables(caller))
             } @else { (tables::overview(call, caller, known)) }
         }
     }
@@ -113,7 +109,7 @@ fn protection(known: &[Arc<Table>]) -> Markup {
             }
             dl.classes {
                 @for class in Class::ALL {
-                    dt { (badge::class(class)) span.num { (counts.class(class)) } }
+                    dt { (badge::class(class)) @if !known.is_empty() { span.num { (counts.class(class)) } } }
                     dd { (badge::meaning(class)) }
                 }
                 @if counts.withheld > 0 {

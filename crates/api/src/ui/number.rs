@@ -48,7 +48,8 @@ pub(super) fn plain(number: f64) -> String {
         _ if size >= 1.0 => 3,
         _ => 4,
     };
-    format!("{sign}{size:.digits$}")
+    let text = format!("{size:.digits$}");
+    format!("{sign}{}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// A share as a percentage.
@@ -80,6 +81,8 @@ mod tests {
         assert_eq!(plain(1234.0), "1,234");
         assert_eq!(plain(-0.12345), "−0.1235");
         assert_eq!(plain(23.456), "23.46");
+        assert_eq!(plain(0.5), "0.5");
+        assert_eq!(plain(2.000_001), "2");
         assert_eq!(plain(f64::NAN), "–");
         assert_eq!(percent(0.3456), "34.6 %");
         assert_eq!(of(1, "row", "rows"), "1 row");

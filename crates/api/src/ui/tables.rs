@@ -24,10 +24,7 @@ pub(super) fn list(call: &Call<'_>, caller: &Caller) -> Answer {
                 p.sub { "Elasticsearch's clients call them indices, SQL calls them tables." }
             }
             @if known.is_empty() {
-                (frame::empty("No table here for you", html! {
-                    "Load one: " code { "clerestory load --to TABLE FILE" }
-                    ". If there should be some, ask an administrator for the role analyst."
-                }))
+                (frame::no_tables(caller))
             } @else { (overview(call, caller, &known)) }
         };
         Ok(Page::new(caller, Section::Tables, "Tables").reply(content))

@@ -57,7 +57,10 @@ pub(super) fn summary(metric: &Declared, question: &MetricQuestion, numbers: &Nu
 pub(super) fn table(metric: &Declared, numbers: &Numbers) -> Markup {
     let most = numbers.most();
     let heat = |value: Option<f64>| match value {
-        Some(value) if most > 0.0 => ((value / most * 5.0).round().clamp(0.0, 5.0)) as u32,
+        // Shades compare groups; one alone has nobody to stand out from.
+        Some(value) if most > 0.0 && numbers.series.len() > 1 => {
+            ((value / most * 5.0).round().clamp(0.0, 5.0)) as u32
+        }
         _ => 0,
     };
     let rows = numbers.times.len();

@@ -4,7 +4,7 @@ use super::question::{SearchQuestion, condition, sort_field};
 use super::value::{self, Shown};
 use crate::ui::{badge, frame};
 use maud::{Markup, html};
-use model::{Field, FieldType, StoredType, Table};
+use model::{Class, Field, FieldType, StoredType, Table};
 use serde_json::Value;
 
 /// A line shows so many fields of a hit; the rest is inside.
@@ -71,7 +71,7 @@ fn one(question: &SearchQuestion, table: &Table, hit: &Value) -> Markup {
                     }
                 }
             }
-            (inside(question, id, &shown, hit))
+            (inside(question, table, id, &shown, hit))
         }
     }
 }
@@ -94,7 +94,14 @@ fn line(table: &Table, shown: &[Shown<'_>]) -> Markup {
 }
 
 /// The open hit: every field, and the document as the API gives it.
-fn inside(question: &SearchQuestion, id: &str, shown: &[Shown<'_>], hit: &Value) -> Markup {
+fn inside(
+    question: &SearchQuestion,
+    table: &Table,
+    id: &str,
+    shown: &[Shown<'_>],
+    hit: &Value,
+) -> Markup {
+    let hidden = hidden(table);
     html! {
         div.hit-inside {
             table.fields {
@@ -124,12 +131,23 @@ fn inside(question: &SearchQuestion, id: &str, shown: &[Shown<'_>], hit: &Value)
                     }
                 }
             }
+            @if !hidden.is_empty() {
+                p.hint { "Never shown: " @for field in hidden { (field.name.as_str()) " " (badge::field(field)) " " } }
+            }
             details.json {
                 summary { "JSON" }
                 (frame::code_frame(&format!("{hit:#}")))
             }
         }
     }
+}
+
+/// The fields that no hit shows: their values are sealed or were never stored.
+fn hidden(table: &Table) -> Vec<&Field> {
+    let is_hidden = |field: &&Field| {
+        field.withheld || matches!(field.class, Some(Class::Special | Class::Secret))
+    };
+    table.schema.fields().iter().filter(is_hidden).collect()
 }
 
 /// The value that a link can narrow the hits to, if the field can be looked up by it.

@@ -24,7 +24,7 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
     let tables = backend::tables(&call.app.engine, caller, "*")?;
     let page = Page::new(caller, Section::Search, "Search");
     let Some(usual) = usual_table(&tables) else {
-        return Ok(page.reply(no_tables()));
+        return Ok(page.reply(no_tables(caller)));
     };
     let mut question = match SearchQuestion::read(call.request) {
         Ok(question) => question,
@@ -250,13 +250,10 @@ fn syntax() -> Markup {
     }
 }
 
-fn no_tables() -> Markup {
+fn no_tables(caller: &Caller) -> Markup {
     html! {
         div.page-head { h1 { "Search" } }
-        (frame::empty("No table to search", html! {
-            "Either nothing was loaded yet (" code { "clerestory load --to TABLE FILE" }
-            "), or your roles do not read data: an administrator gives the role analyst."
-        }))
+        (frame::no_tables(caller))
     }
 }
 

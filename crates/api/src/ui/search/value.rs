@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(shortened("a: long sentence with a colon"), "a: long sentence with a colon");
         assert_eq!(date("2026-11-01T08:00:00Z"), "2026-11-01 08:00:00.000");
         assert_eq!(date("soon"), "soon");
-        assert_eq!(key(&json!({ "key": 12.5 })), "12.50");
+        assert_eq!(key(&json!({ "key": 12.5 })), "12.5");
         assert_eq!(key(&json!({ "key": 1, "key_as_string": "true" })), "true");
     }
 }

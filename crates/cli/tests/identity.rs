@@ -24,7 +24,7 @@ fn without_identity_everything_is_the_same_401() {
         ("GET", "/no/such/route"),
         ("DELETE", "/secret-table"),
         ("OPTIONS", "/"),
-        ("BREW", "/"),
+        ("PATCH", "/"),
     ];
     let strangers = [
         Caller::anonymous(node.url()),

@@ -15,15 +15,15 @@ use std::time::Duration;
 const ROUNDS: u64 = 50;
 const WRITERS: u64 = 4;
 const ROWS_PER_REQUEST: u64 = 40;
-const THINGS: u64 = 25;
+const COUNTERS: u64 = 25;
 
 /// What the server has promised, and what it may know beyond that.
 #[derive(Default)]
 struct Promised {
     /// Numbers of acknowledged rows, by round.
     rows: BTreeMap<u64, Vec<u64>>,
-    /// Newest acknowledged value of each thing.
-    things: BTreeMap<String, u64>,
+    /// Newest acknowledged value of each counter.
+    counters: BTreeMap<String, u64>,
 }
 
 #[test]
@@ -33,11 +33,11 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
         json!({ "n": { "type": "long" }, "round": { "type": "long" }, "text": { "type": "text" } });
     let events = json!({ "mappings": { "properties": properties } });
     node.caller("engineer").put("/kept", &events).expect(200);
-    let things = json!({
+    let counters = json!({
         "settings": { "index": { "clerestory": { "kind": "entities" } } },
         "mappings": { "properties": { "value": { "type": "long" } } },
     });
-    node.caller("engineer").put("/things", &things).expect(200);
+    node.caller("engineer").put("/counters", &counters).expect(200);
 
     let promised = Mutex::new(Promised::default());
     let next = AtomicU64::new(1);
@@ -60,7 +60,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
         node.serve();
         let promised = promised.lock().unwrap_or_else(PoisonError::into_inner);
         check_rows(&node.caller("analyst"), round, &promised);
-        check_things(&node.caller("analyst"), &promised);
+        check_counters(&node.caller("analyst"), &promised);
     }
     let promised = promised.lock().unwrap_or_else(PoisonError::into_inner);
     let acknowledged: usize = promised.rows.values().map(Vec::len).sum();
@@ -75,7 +75,7 @@ fn write(engineer: &Caller, round: u64, writer: u64, promised: &Mutex<Promised>,
     loop {
         let mut body = String::new();
         let mut rows = Vec::new();
-        let mut things = BTreeMap::new();
+        let mut counters = BTreeMap::new();
         for place in 0..ROWS_PER_REQUEST {
             let n = next.fetch_add(1, Ordering::Relaxed);
             body.push_str("{\"create\":{\"_index\":\"kept\"}}\n");
@@ -84,13 +84,13 @@ fn write(engineer: &Caller, round: u64, writer: u64, promised: &Mutex<Promised>,
             body.push_str(&format!("{row}\n"));
             rows.push(n);
             if place % 10 == 0 {
-                // Each writer has things of its own: their values only grow.
-                let id = format!("thing-{writer}-{}", n % THINGS);
+                // Each writer has counters of its own: their values only grow.
+                let id = format!("counter-{writer}-{}", n % COUNTERS);
                 body.push_str(&format!(
-                    "{{\"index\":{{\"_index\":\"things\",\"_id\":\"{id}\"}}}}\n"
+                    "{{\"index\":{{\"_index\":\"counters\",\"_id\":\"{id}\"}}}}\n"
                 ));
                 body.push_str(&format!("{{\"value\":{n}}}\n"));
-                things.insert(id, n);
+                counters.insert(id, n);
             }
         }
         let answer = engineer.try_send("POST", "/_bulk", "application/x-ndjson", body.as_bytes());
@@ -99,7 +99,7 @@ fn write(engineer: &Caller, round: u64, writer: u64, promised: &Mutex<Promised>,
         assert_eq!(answer["errors"], false, "{answer}");
         let mut promised = promised.lock().unwrap_or_else(PoisonError::into_inner);
         promised.rows.entry(round).or_default().extend(rows);
-        promised.things.extend(things);
+        promised.counters.extend(counters);
     }
 }
 
@@ -137,16 +137,16 @@ fn check_rows(analyst: &Caller, round: u64, promised: &Promised) {
     assert!(lost.is_empty(), "round {round}: {} acknowledged rows are lost: {lost:?}", lost.len());
 }
 
-fn check_things(analyst: &Caller, promised: &Promised) {
+fn check_counters(analyst: &Caller, promised: &Promised) {
     let body = json!({ "size": 10_000, "query": { "match_all": {} } });
-    let answer = analyst.post("/things/_search", &body).expect(200);
+    let answer = analyst.post("/counters/_search", &body).expect(200);
     let mut stored = BTreeMap::new();
     for hit in answer["hits"]["hits"].as_array().unwrap() {
         let id = hit["_id"].as_str().unwrap().to_owned();
         let value = hit["_source"]["value"].as_u64().unwrap();
-        assert!(stored.insert(id, value).is_none(), "a thing is there twice");
+        assert!(stored.insert(id, value).is_none(), "a counter is there twice");
     }
-    for (id, value) in &promised.things {
+    for (id, value) in &promised.counters {
         let found = stored.get(id);
         assert!(found.is_some_and(|found| found >= value), "{id}: {found:?}, acknowledged {value}");
     }

@@ -12,7 +12,7 @@ pub(crate) use parse::{UpdateBody, check, parse};
 use std::borrow::Cow;
 
 /// The largest body that is taken, in bytes.
-pub const BULK_BYTES_MAX: usize = 100 * 1024 * 1024;
+pub(crate) const BULK_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// The most actions of one request: each takes memory beyond its bytes.
 pub(crate) const ACTIONS_MAX: usize = 500_000;
 /// The longest `_id`, in bytes.

@@ -127,10 +127,13 @@ struct Metadata<'a> {
     #[serde(default)]
     dynamic_templates: Option<IgnoredAny>,
     /// There is one shard, so where a document is routed to changes nothing.
+    #[expect(dead_code, reason = "read so that it is known, and ignored")]
     #[serde(default, alias = "_routing")]
     routing: Option<IgnoredAny>,
+    #[expect(dead_code, reason = "read so that it is known, and ignored")]
     #[serde(default)]
     list_executed_pipelines: Option<IgnoredAny>,
+    #[expect(dead_code, reason = "read so that it is known, and ignored")]
     #[serde(rename = "_source", default)]
     source: Option<IgnoredAny>,
 }
@@ -323,6 +326,7 @@ pub(crate) struct UpdateBody<'a> {
     script: Option<IgnoredAny>,
     #[serde(default)]
     scripted_upsert: Option<IgnoredAny>,
+    #[expect(dead_code, reason = "read so that it is known, and ignored")]
     #[serde(rename = "_source", default)]
     source: Option<IgnoredAny>,
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Settings, Unlock};
+use crate::{Settings, Unlock, WriteResult};
 use model::{Column, Intake, Values};
 use protection::audit::{AuditFilter, EventKind};
 use protection::caller::{Credential, Role};
@@ -218,7 +218,7 @@ fn an_update_keeps_what_it_does_not_name() {
     assert!(first.contains("email=<email>") && first.contains("height_cm=sealed"), "{first}");
 
     let item = house.update("1", json!({"doc": {"n": 2, "a": {"c": [3]}, "list": null}})).unwrap();
-    assert_eq!((item.result, item.version), (Some(crate::bulk::WriteResult::Updated), Some(2)));
+    assert_eq!((item.result, item.version), (Some(WriteResult::Updated), Some(2)));
     let second = house.stored("1");
     assert!(second.contains("a.b=1 a.c=3"), "{second}");
     assert!(second.contains(" n=2") && !second.contains("list="), "{second}");
@@ -229,11 +229,12 @@ fn an_update_keeps_what_it_does_not_name() {
     }
 
     let item = house.update("1", json!({"doc": {"n": 2, "email": "ADA@example.org"}})).unwrap();
-    assert_eq!(item.result, Some(crate::bulk::WriteResult::Noop), "the same pseudonym");
+    assert_eq!(item.result, Some(WriteResult::Noop), "the same pseudonym");
     assert_eq!(item.version, Some(2));
     let item = house.update("1", json!({"doc": {"n": 2}, "detect_noop": false})).unwrap();
     assert_eq!(item.version, Some(3));
-    assert_eq!(house.stored("1"), second);
+    let values = |stored: &str| stored.split(" {").next().map(str::to_owned);
+    assert_eq!(values(&house.stored("1")), values(&second));
 }
 
 #[test]

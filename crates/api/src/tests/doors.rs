@@ -89,9 +89,7 @@ fn browsers_find_the_login_page_and_nothing_else() {
     let house = House::open();
     let page = ["accept: text/html,*/*;q=0.8"];
     let later = "/_ui/login?next=%2f_ui%2fsearch%3fq%3dx";
-    for (path, login) in
-        [("/", "/_ui/login"), ("/_ui", "/_ui/login"), ("/_ui/search?q=x", later)]
-    {
+    for (path, login) in [("/", "/_ui/login"), ("/_ui", "/_ui/login"), ("/_ui/search?q=x", later)] {
         let answer = ask(house.address(), "GET", path, &page, b"");
         assert_eq!((answer.status, answer.header("location")), (303, Some(login)), "{path}");
         assert!(answer.body.is_empty());

@@ -28,19 +28,30 @@ impl House {
     }
 
     pub(super) fn listening(address: &str, limits: Limits) -> House {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let unlock = Unlock::KeyFile(folder.path().join("data.key"));
-        let settings = engine::Settings::new(&data, unlock);
-        Engine::init(&settings).unwrap();
-        let engine = Engine::open(&settings).unwrap();
         let people: [(&str, &str, &[Role]); 4] = [
             ("eve", House::PASSWORD, &[Role::Engineer]),
             ("ann", House::PASSWORD, &[Role::Analyst]),
             ("gus", House::PASSWORD, &[Role::Guardian]),
             ("ada", House::PASSWORD, &[Role::Administrator]),
         ];
-        engine.directory().bootstrap(&people).unwrap();
+        House::with(&people, address, limits).0
+    }
+
+    /// A house in which nobody lives, and the code that lets the first one in.
+    pub(super) fn unborn() -> (House, String) {
+        House::with(&[], "127.0.0.1:0", Limits::default())
+    }
+
+    fn with(people: &[(&str, &str, &[Role])], address: &str, limits: Limits) -> (House, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let unlock = Unlock::KeyFile(folder.path().join("data.key"));
+        let settings = engine::Settings::new(&data, unlock);
+        let code = Engine::init(&settings).unwrap();
+        let engine = Engine::open(&settings).unwrap();
+        if !people.is_empty() {
+            engine.directory().bootstrap(people).unwrap();
+        }
         let settings = Settings {
             address: address.parse().unwrap(),
             certificate: Certificate::Made { folder: folder.path().join("tls"), names: Vec::new() },
@@ -48,7 +59,7 @@ impl House {
             limits,
         };
         let server = Server::start(Arc::new(engine), &settings).unwrap();
-        House { server, folder }
+        (House { server, folder }, code)
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -37,6 +37,9 @@ impl Literals for protection::Pseudonyms {
     }
 }
 
+/// The lower and the upper end of a range.
+type Ends = (Bound<Value>, Bound<Value>);
+
 /// Turns queries into filters.
 #[derive(Clone, Copy)]
 pub(super) struct Binder<'a> {
@@ -278,7 +281,7 @@ impl<'a> Binder<'a> {
         Ok(constant(Filter::Range { field: found.name.clone(), from, to }))
     }
 
-    fn date_ends(&self, range: &Range) -> Result<(Bound<Value>, Bound<Value>), EsError> {
+    fn date_ends(&self, range: &Range) -> Result<Ends, EsError> {
         let format = match &range.format {
             Some(format) => DateFormat::parse(format)?,
             None => DateFormat::default(),
@@ -312,10 +315,8 @@ impl<'a> Binder<'a> {
     }
 
     fn pattern(&self, field: &str, pattern: Pattern, ignore_case: bool) -> Result<Filter, EsError> {
-        if field == "_index" {
-            if let Pattern::Wildcard(text) = &pattern {
-                return self.tables_like(std::slice::from_ref(text));
-            }
+        if let ("_index", Pattern::Wildcard(text)) = (field, &pattern) {
+            return self.tables_like(std::slice::from_ref(text));
         }
         match self.resolve_searched(field)? {
             Some(found) => self.pattern_of(&found, pattern, ignore_case),
@@ -385,7 +386,7 @@ impl<'a> Binder<'a> {
 }
 
 /// The ends of a range of integers; `None`: no integer lies in it.
-fn long_ends(range: &Range) -> Result<Option<(Bound<Value>, Bound<Value>)>, EsError> {
+fn long_ends(range: &Range) -> Result<Option<Ends>, EsError> {
     let from = match &range.from {
         None => Bound::Unbounded,
         Some((value, included)) => match literal::long_end(value, *included, true)? {

@@ -116,10 +116,10 @@ impl Show {
                 if found.kind == Kind::Sealed {
                     continue;
                 }
-                if let (Some(format), Kind::Date) = (&asked.format, found.kind) {
-                    if format != "use_field_mapping" {
-                        self.formats.insert(name.clone(), DateFormat::parse(format)?);
-                    }
+                let format =
+                    asked.format.as_deref().filter(|format| *format != "use_field_mapping");
+                if let (Some(format), Kind::Date) = (format, found.kind) {
+                    self.formats.insert(name.clone(), DateFormat::parse(format)?);
                 }
                 if !names.contains(&name) {
                     names.push(name);

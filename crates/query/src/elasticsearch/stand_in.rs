@@ -24,6 +24,9 @@ use storage::Filter;
 /// Noon of 18 March 2026.
 pub(super) const NOW: Timestamp = Timestamp(1_773_835_200_000);
 
+/// The keys of a group and its rows.
+type Members = (Vec<Option<Stored>>, Vec<usize>);
+
 /// Pseudonyms that can be read.
 pub(super) struct Plain;
 
@@ -237,7 +240,7 @@ impl Rows {
     }
 
     fn fold(&self, rows: &[usize], groups: &[crate::Group], measures: &[MeasureOf]) -> RecordBatch {
-        let mut found: BTreeMap<Vec<String>, (Vec<Option<Stored>>, Vec<usize>)> = BTreeMap::new();
+        let mut found: BTreeMap<Vec<String>, Members> = BTreeMap::new();
         for &row in rows {
             let mut paths: Vec<Vec<Option<Stored>>> = vec![Vec::new()];
             for group in groups {
@@ -266,7 +269,7 @@ impl Rows {
         if groups.is_empty() && found.is_empty() {
             found.insert(Vec::new(), (Vec::new(), Vec::new()));
         }
-        let found: Vec<(Vec<Option<Stored>>, Vec<usize>)> = found.into_values().collect();
+        let found: Vec<Members> = found.into_values().collect();
         let mut out = Vec::new();
         for (place, group) in groups.iter().enumerate() {
             let keys: Vec<Option<Stored>> =

@@ -23,6 +23,7 @@ fn every_page_works_in_a_browser() {
         .env("CLERESTORY_NODE_MODULES", modules)
         .env("CLERESTORY_CHROMIUM", chromium)
         .env("CLERESTORY_URL", demo.url())
+        .env("CLERESTORY_EMAIL", &SIZE.fleet().users()[0].email)
         .env("CLERESTORY_LOGINS", demo.program.data().join("demo-logins.json"))
         .output()
         .expect("node can be started");

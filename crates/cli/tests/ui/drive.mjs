@@ -152,6 +152,14 @@ await page.goto(`${url}/_ui/search?table=users`);
 const people = await page.textContent(".hits");
 assert.match(people, /email:[0-9a-v]{8}/, "addresses are pseudonyms");
 assert.doesNotMatch(people, /@/, "no address is on the page");
+if (process.env.CLERESTORY_EMAIL) {
+  await page.goto(`${url}/_ui`);
+  await page.fill("#person", process.env.CLERESTORY_EMAIL);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/table=users/);
+  assert.match(await page.textContent(".result-head"), /^\s*1 hit\b/, "a person is found by the real address");
+  assert.doesNotMatch(await page.textContent(".hits"), /@/, "which is nowhere in the answer");
+}
 await page.goto(`${url}/_ui/tables/users`);
 const rulings = await page.textContent(".rulings");
 assert.match(rulings, /email[\s\S]*personal/);

@@ -128,12 +128,12 @@ impl QueryError {
         match error {
             DataFusionError::ResourcesExhausted(_) => QueryError::Memory { limit },
             DataFusionError::ArrowError(error, _) => match *error {
-                ArrowError::DivideByZero => QueryError::Invalid(
-                    "division by zero; use nullif(divisor, 0)".to_owned(),
-                ),
-                ArrowError::ArithmeticOverflow(_) => QueryError::Invalid(
-                    "a number is out of range; cast to double first".to_owned(),
-                ),
+                ArrowError::DivideByZero => {
+                    QueryError::Invalid("division by zero; use nullif(divisor, 0)".to_owned())
+                }
+                ArrowError::ArithmeticOverflow(_) => {
+                    QueryError::Invalid("a number is out of range; cast to double first".to_owned())
+                }
                 ArrowError::CastError(_) | ArrowError::ParseError(_) => QueryError::Invalid(
                     "a value cannot be converted; use try_cast instead of cast".to_owned(),
                 ),
@@ -161,7 +161,9 @@ fn unwrap(error: DataFusionError) -> Result<QueryError, DataFusionError> {
             Ok(ours) => Ok(*ours),
             Err(inner) => Err(DataFusionError::External(inner)),
         },
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => unwrap(*inner),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            unwrap(*inner)
+        }
         DataFusionError::Shared(shared) => match std::sync::Arc::try_unwrap(shared) {
             Ok(inner) => unwrap(inner),
             Err(shared) => Err(DataFusionError::Shared(shared)),
@@ -188,6 +190,11 @@ fn plain(text: &str) -> String {
     ] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
+    // What DataFusion says about a function that does not fit: the one sentence that helps.
+    if let Some(start) = text.find("No function matches") {
+        text = &text[start..];
+        text = text.split(". ").next().unwrap_or(text);
+    }
     let text = text.trim_end_matches('.').replace('\n', " ");
     let mut characters = text.chars();
     match characters.next() {
@@ -204,7 +211,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> S
             let lower = candidate.to_lowercase();
             let distance = distance(&wanted, &lower);
             let contains = lower.contains(&wanted) || wanted.contains(&lower);
-            (distance <= wanted.chars().count() / 3 + 1 || contains)
+            (distance <= (wanted.chars().count() + 1) / 3 || contains)
                 .then_some((distance, candidate))
         })
         .collect();

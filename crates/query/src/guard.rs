@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn every_part_of_a_question_is_a_mention() {
         let question = Question {
-            filter: Filter::Exists("a".into()).and(Filter::Term("b".into(), Value::Long(1)).negate()),
+            filter: Filter::Exists("a".into())
+                .and(Filter::Term("b".into(), Value::Long(1)).negate()),
             ask: Ask::Fold {
                 groups: vec![Group {
                     by: GroupBy::Date {

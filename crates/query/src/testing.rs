@@ -205,8 +205,6 @@ pub(crate) fn lines(batch: &arrow::array::RecordBatch) -> Vec<String> {
         .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
         .collect();
     (0..batch.num_rows())
-        .map(|row| {
-            columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join(" | ")
-        })
+        .map(|row| columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join(" | "))
         .collect()
 }

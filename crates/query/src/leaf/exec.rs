@@ -2,11 +2,9 @@
 
 use super::field::{self, Kind};
 use super::{Job, Memory, Place, fetch, fold, rows, top};
-use crate::{
-    Ask, GroupBy, Limits, Measure, OutColumn, QueryError, Question, Scope, SortBy, guard,
-};
+use crate::{Ask, GroupBy, Limits, Measure, OutColumn, QueryError, Question, Scope, SortBy, guard};
 use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -44,11 +42,7 @@ impl LeafExec {
     /// # Errors
     /// [`QueryError::NotPermitted`] if the question mentions a field that the permit does not
     /// cover, [`QueryError::Invalid`] if it asks of a field what its type cannot give.
-    pub fn new(
-        scope: &Scope,
-        question: Question,
-        limits: &Limits,
-    ) -> Result<LeafExec, QueryError> {
+    pub fn new(scope: &Scope, question: Question, limits: &Limits) -> Result<LeafExec, QueryError> {
         LeafExec::over(scope, question, limits, None)
     }
 
@@ -145,6 +139,11 @@ fn convert(column: ArrayRef, ty: &DataType) -> Result<ArrayRef, ArrowError> {
         let first = |at: usize| lists.is_valid(at).then(|| lists.value_offsets()[at] as u64);
         let places: UInt64Array = (0..lists.len()).map(first).collect();
         return convert(arrow::compute::take(lists.values(), &places, None)?, ty);
+    }
+    // Our dates are milliseconds, whatever unit the plan wants.
+    if let (DataType::Int64, DataType::Timestamp(_, zone)) = (column.data_type(), ty) {
+        let ms = DataType::Timestamp(TimeUnit::Millisecond, zone.clone());
+        return arrow::compute::cast(&arrow::compute::cast(&column, &ms)?, ty);
     }
     arrow::compute::cast(&column, ty)
 }
@@ -394,7 +393,12 @@ impl fmt::Display for Described<'_> {
                         measure_name(&of.measure) + &filter
                     })
                     .collect();
-                write!(f, "fold groups=[{}] measures=[{}]", groups.join(", "), measures.join(", "))?;
+                write!(
+                    f,
+                    "fold groups=[{}] measures=[{}]",
+                    groups.join(", "),
+                    measures.join(", ")
+                )?;
             }
         }
         write!(f, " filter={}", filter_name(&leaf.question.filter))?;

@@ -20,10 +20,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Looks the fields up once.
-    pub(super) fn new(
-        tables: &[Arc<Table>],
-        columns: &[OutColumn],
-    ) -> Result<Columns, QueryError> {
+    pub(super) fn new(tables: &[Arc<Table>], columns: &[OutColumn]) -> Result<Columns, QueryError> {
         let columns = columns
             .iter()
             .map(|column| match column {

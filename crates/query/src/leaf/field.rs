@@ -106,10 +106,7 @@ pub(crate) fn kind(tables: &[Arc<Table>], name: &str) -> Result<Option<Kind>, Qu
 ///
 /// # Errors
 /// If it is a text, with the name of the companion.
-pub(crate) fn column_kind(
-    tables: &[Arc<Table>],
-    name: &str,
-) -> Result<Option<Kind>, QueryError> {
+pub(crate) fn column_kind(tables: &[Arc<Table>], name: &str) -> Result<Option<Kind>, QueryError> {
     match kind(tables, name)? {
         Some(Kind::Text) => Err(QueryError::Invalid(format!(
             "field `{name}` is a text: it is searched by words, not grouped, sorted or measured; \
@@ -127,10 +124,7 @@ pub(crate) fn column_kind(
 ///
 /// # Errors
 /// If it holds anything else.
-pub(crate) fn number_kind(
-    tables: &[Arc<Table>],
-    name: &str,
-) -> Result<Option<Kind>, QueryError> {
+pub(crate) fn number_kind(tables: &[Arc<Table>], name: &str) -> Result<Option<Kind>, QueryError> {
     match column_kind(tables, name)? {
         Some(kind) if !kind.is_number() => Err(QueryError::Invalid(format!(
             "field `{name}` holds strings, and this needs numbers"
@@ -142,9 +136,7 @@ pub(crate) fn number_kind(
 /// The error for a name that no table has.
 pub(crate) fn unknown(tables: &[Arc<Table>], name: &str) -> QueryError {
     let fields = tables.iter().flat_map(|table| table.schema.fields());
-    let names: Vec<&str> = fields.filter(|field| !field.withheld).map(|f| f.name.as_str()).collect();
-    QueryError::UnknownField {
-        name: name.to_owned(),
-        hint: nearest(name, names.into_iter()),
-    }
+    let names: Vec<&str> =
+        fields.filter(|field| !field.withheld).map(|f| f.name.as_str()).collect();
+    QueryError::UnknownField { name: name.to_owned(), hint: nearest(name, names.into_iter()) }
 }

@@ -57,9 +57,7 @@ pub(crate) fn run_on(
     let mut rows = 0;
     for partition in 0..leaf.properties().partitioning.partition_count() {
         let mut stream = leaf.execute(partition, Arc::clone(&context)).map_err(failed)?;
-        while let Some(batch) =
-            futures::executor::block_on(stream.try_next()).map_err(failed)?
-        {
+        while let Some(batch) = futures::executor::block_on(stream.try_next()).map_err(failed)? {
             rows += batch.num_rows();
             if leaf.gives_rows() && rows > limits.rows {
                 return Err(QueryError::TooManyRows { limit: limits.rows });

@@ -51,7 +51,10 @@ fn doc() -> impl Strategy<Value = Doc> {
         prop::option::weighted(0.95, START_MS - 40 * day..START_MS + 40 * day),
         prop::option::weighted(0.9, 0..KINDS.len()),
         prop::collection::vec(0..TAGS.len(), 0..4),
-        prop::collection::vec(prop_oneof![9 => -50i64..50, 1 => any::<i64>().prop_map(|v| v / 1000)], 0..3),
+        prop::collection::vec(
+            prop_oneof![9 => -50i64..50, 1 => any::<i64>().prop_map(|v| v / 1000)],
+            0..3,
+        ),
         prop::option::of((-1000i32..1000).prop_map(|v| f64::from(v) / 8.0)),
         prop::option::of(any::<bool>()),
     )
@@ -260,7 +263,9 @@ fn actual(column: &dyn Array, row: usize) -> String {
         return "-".to_owned();
     }
     match column.data_type() {
-        DataType::UInt64 => format!("{:.3e}", column.as_primitive::<UInt64Type>().value(row) as f64),
+        DataType::UInt64 => {
+            format!("{:.3e}", column.as_primitive::<UInt64Type>().value(row) as f64)
+        }
         DataType::Int64 => format!("{:.3e}", column.as_primitive::<Int64Type>().value(row) as f64),
         DataType::Float64 => format!("{:.3e}", column.as_primitive::<Float64Type>().value(row)),
         DataType::Utf8 => column.as_string::<i32>().value(row).to_owned(),

@@ -92,8 +92,7 @@ pub(super) fn top(
 }
 
 fn only_by_score(job: &Job<'_>, order: &Order<'_>) -> bool {
-    let best_first =
-        matches!(order.keys, [SortKey { by: SortBy::Score, descending: true, .. }]);
+    let best_first = matches!(order.keys, [SortKey { by: SortBy::Score, descending: true, .. }]);
     best_first && order.after.is_none() && job.places.len() == job.scope.snapshot.views().len()
 }
 
@@ -243,7 +242,8 @@ impl<'a> Scan<'a> {
             }
             self.sources[0].codes(&order.keys[0], self.view, block, from, &mut codes[0])?;
             if self.walk != Walk::Everything {
-                let best = if self.walk == Walk::Forward { codes[0].first() } else { codes[0].last() };
+                let best =
+                    if self.walk == Walk::Forward { codes[0].first() } else { codes[0].last() };
                 if best.is_some_and(|best| *best > worst) {
                     break;
                 }
@@ -288,7 +288,8 @@ impl<'a> Scan<'a> {
                 && let Some(mut worst) = heap.peek_mut()
             {
                 let here = codes.iter().map(|codes| codes[place]);
-                let better = here.cmp(worst.codes.iter().copied()).then(seq.cmp(&worst.seq)).is_lt();
+                let better =
+                    here.cmp(worst.codes.iter().copied()).then(seq.cmp(&worst.seq)).is_lt();
                 if better {
                     let codes = codes.iter().map(|codes| codes[place]).collect();
                     *worst = Candidate { codes, seq, row };

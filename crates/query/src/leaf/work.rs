@@ -56,9 +56,14 @@ mod tests {
     #[test]
     fn an_error_stops_the_work() {
         let items: Vec<u64> = (0..100).collect();
-        let result = in_parallel(2, &items, |&item| {
-            if item == 3 { Err(QueryError::Cancelled) } else { Ok(item) }
-        });
+        let result =
+            in_parallel(
+                2,
+                &items,
+                |&item| {
+                    if item == 3 { Err(QueryError::Cancelled) } else { Ok(item) }
+                },
+            );
         assert!(matches!(result, Err(QueryError::Cancelled)));
     }
 }

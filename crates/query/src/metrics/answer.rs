@@ -79,10 +79,7 @@ pub(super) fn answer(
     Ok(MetricAnswer { columns: columns(plan, &rows)?, rows })
 }
 
-fn columns(
-    plan: &MetricPlan,
-    rows: &[Vec<Option<Value>>],
-) -> Result<Vec<ColumnInfo>, QueryError> {
+fn columns(plan: &MetricPlan, rows: &[Vec<Option<Value>>]) -> Result<Vec<ColumnInfo>, QueryError> {
     let info = |name: &str, ty: &str| ColumnInfo { name: name.to_owned(), ty: ty.to_owned() };
     let mut columns = Vec::new();
     if plan.grain != Grain::Total {
@@ -119,9 +116,8 @@ fn rows_of(
 ) -> Result<Vec<Vec<Option<Value>>>, QueryError> {
     (0..batch.num_rows())
         .map(|row| {
-            let mut cells = (0..keys)
-                .map(|at| value(batch.column(at), row))
-                .collect::<Result<Vec<_>, _>>()?;
+            let mut cells =
+                (0..keys).map(|at| value(batch.column(at), row)).collect::<Result<Vec<_>, _>>()?;
             let first = value(batch.column(keys), row)?;
             cells.push(match ratio {
                 false => first,

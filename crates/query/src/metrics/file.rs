@@ -120,8 +120,7 @@ pub(super) fn read(yaml: &str) -> Result<(Vec<Measured>, Vec<Metric>, Lines), Mo
         .into_iter()
         .map(|measure| measured(measure, &lines))
         .collect::<Result<_, _>>()?;
-    let metrics =
-        file.metrics.into_iter().map(|m| metric(m, &lines)).collect::<Result<_, _>>()?;
+    let metrics = file.metrics.into_iter().map(|m| metric(m, &lines)).collect::<Result<_, _>>()?;
     Ok((measures, metrics, lines))
 }
 
@@ -176,7 +175,10 @@ fn metric(metric: FileMetric, lines: &Lines) -> Result<Metric, ModelError> {
             MetricKind::Ratio { numerator, denominator }
         }
         (FileKind::Simple, ..) => {
-            return wrong("type", format!("simple metric `{name}` needs `measure` and nothing else"));
+            return wrong(
+                "type",
+                format!("simple metric `{name}` needs `measure` and nothing else"),
+            );
         }
         (FileKind::Ratio, ..) => {
             let message = format!("ratio `{name}` needs `numerator` and `denominator`");

@@ -45,6 +45,6 @@ mod sql_text;
 mod tests;
 
 pub use answer::MetricAnswer;
-pub use model::{Aggregate, Empty, Grain, Metric, MetricKind, MetricModel, Measured, ModelError};
+pub use model::{Aggregate, Empty, Grain, Measured, Metric, MetricKind, MetricModel, ModelError};
 pub use plan::{MetricPlan, plan};
 pub use request::MetricQuery;

@@ -196,7 +196,9 @@ impl MetricModel {
                     section,
                     name,
                     "name",
-                    format!("`{name}` is no name; use letters, digits, `_` and `-`, a letter first"),
+                    format!(
+                        "`{name}` is no name; use letters, digits, `_` and `-`, a letter first"
+                    ),
                 ));
             }
         }
@@ -233,11 +235,7 @@ impl MetricModel {
     ///
     /// # Errors
     /// The first mistake with its line.
-    pub fn check(
-        &self,
-        tables: &[Arc<Table>],
-        pseudonyms: &Pseudonyms,
-    ) -> Result<(), ModelError> {
+    pub fn check(&self, tables: &[Arc<Table>], pseudonyms: &Pseudonyms) -> Result<(), ModelError> {
         for measure in &self.measures {
             let error = |key: &str, error: QueryError| {
                 self.lines.error("measures", &measure.name, key, error.to_string())

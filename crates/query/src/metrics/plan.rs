@@ -52,7 +52,10 @@ pub fn plan(
 ) -> Result<MetricPlan, QueryError> {
     let metric = model.metric(name).ok_or_else(|| {
         let known = model.metrics().iter().map(|metric| metric.name.as_str());
-        QueryError::Invalid(format!("there is no metric `{name}`{}", crate::error::nearest(name, known)))
+        QueryError::Invalid(format!(
+            "there is no metric `{name}`{}",
+            crate::error::nearest(name, known)
+        ))
     })?;
     for dimension in &query.dimensions {
         if !metric.dimensions.contains(dimension) {
@@ -67,9 +70,9 @@ pub fn plan(
     let measures: Vec<Measured> = model.measures_of(metric).into_iter().cloned().collect();
     let mut parts: Vec<Part> = Vec::new();
     let mut found: Vec<Arc<Table>> = Vec::new();
-    let same = measures.iter().all(|measure| {
-        measure.table == measures[0].table && measure.time == measures[0].time
-    });
+    let same = measures
+        .iter()
+        .all(|measure| measure.table == measures[0].table && measure.time == measures[0].time);
     if same {
         let table = find_table(tables, &measures[0].table)?;
         parts.push(part(table, &measures, query, grain, pseudonyms)?);
@@ -141,8 +144,7 @@ fn part(
     };
     let mut groups = Vec::new();
     if let Some(interval) = grain.interval() {
-        let by =
-            GroupBy::Date { field: time, interval, time_zone: query.time_zone, offset_ms: 0 };
+        let by = GroupBy::Date { field: time, interval, time_zone: query.time_zone, offset_ms: 0 };
         groups.push(Group { by, keep_missing: false });
     }
     for dimension in &query.dimensions {

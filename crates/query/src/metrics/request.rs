@@ -96,9 +96,7 @@ fn texts(value: &Json) -> Result<Vec<String>, QueryError> {
         Json::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
         _ => None,
     };
-    texts.ok_or_else(|| {
-        QueryError::Invalid("`dimensions` is a list of field names".to_owned())
-    })
+    texts.ok_or_else(|| QueryError::Invalid("`dimensions` is a list of field names".to_owned()))
 }
 
 fn filters(value: &Json) -> Result<Condition, QueryError> {

@@ -76,11 +76,11 @@ pub(super) fn write(
                 keys.insert(0, "\"time\"".to_owned());
             }
             let on: Vec<String> =
-                keys.iter().map(|key| format!("l.{key} IS NOT DISTINCT FROM u.{key}")).collect();
+                keys.iter().map(|key| format!("(l.{key} IS NOT DISTINCT FROM u.{key})")).collect();
             let on = if on.is_empty() { "true".to_owned() } else { on.join(" AND ") };
             let mut columns: Vec<String> = keys.iter().map(|key| format!("l.{key}")).collect();
             columns.push(format!(
-                "CAST(u.\"value\" AS DOUBLE) / nullif(l.\"value\", 0) AS {metric_name}"
+                "CAST(coalesce(u.\"value\", 0) AS DOUBLE) / nullif(l.\"value\", 0) AS {metric_name}"
             ));
             let text = format!(
                 "WITH u AS (\n{upper}\n), l AS (\n{lower}\n)\nSELECT {}\nFROM l LEFT JOIN u ON {on}",

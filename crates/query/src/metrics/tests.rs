@@ -73,9 +73,8 @@ fn ask(name: &str, body: Json) -> Result<(Vec<String>, String), QueryError> {
         other => other.to_string().replace("null", "-"),
     };
     let rows = answer["rows"].as_array().unwrap().iter();
-    let rows = rows.map(|row| {
-        row.as_array().unwrap().iter().map(cell).collect::<Vec<_>>().join(" | ")
-    });
+    let rows =
+        rows.map(|row| row.as_array().unwrap().iter().map(cell).collect::<Vec<_>>().join(" | "));
     Ok((rows.collect(), plan.sql().to_owned()))
 }
 
@@ -97,7 +96,8 @@ fn metrics_and_sql_give_the_same_rows() {
     for name in ["failure_rate", "failure_rate_apart", "people", "slow"] {
         for grain in ["hour", "day", "week", "month", "total"] {
             for dimensions in [json!([]), json!(["deviceId"])] {
-                if name == "people" && dimensions != json!([]) || name == "slow" && grain != "total" {
+                if name == "people" && dimensions != json!([]) || name == "slow" && grain != "total"
+                {
                     continue;
                 }
                 if name == "slow" && dimensions != json!([]) {

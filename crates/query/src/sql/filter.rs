@@ -196,12 +196,7 @@ pub(super) fn text(literal: &ScalarValue) -> Option<&str> {
     literal.try_as_str().flatten()
 }
 
-fn compare(
-    compared: &Expr,
-    op: Operator,
-    literal: &ScalarValue,
-    table: &Table,
-) -> Option<Filter> {
+fn compare(compared: &Expr, op: Operator, literal: &ScalarValue, table: &Table) -> Option<Filter> {
     let (name, kind) = column(compared, table)?;
     if literal.is_null() {
         let compares = matches!(

@@ -75,9 +75,9 @@ fn fold(aggregate: &Aggregate) -> Result<Option<LogicalPlan>, DataFusionError> {
             None => return Ok(None),
         }
     }
-    let names = (0..groups.len()).map(|n| format!("g{n}")).chain(
-        (0..measures.len()).map(|n| format!("m{n}")),
-    );
+    let names = (0..groups.len())
+        .map(|n| format!("g{n}"))
+        .chain((0..measures.len()).map(|n| format!("m{n}")));
     let fields: Vec<Field> = names
         .zip(aggregate.schema.fields())
         .map(|(name, field)| Field::new(name, field.data_type().clone(), field.is_nullable()))
@@ -85,10 +85,11 @@ fn fold(aggregate: &Aggregate) -> Result<Option<LogicalPlan>, DataFusionError> {
     let schema = Arc::new(Schema::new(fields));
     let fold = FoldTable::new(base.table, base.filter, groups, measures, Arc::clone(&schema));
     let scan = LogicalPlanBuilder::scan(FOLD, provider_as_source(Arc::new(fold)), None)?.build()?;
-    let outputs = aggregate.schema.iter().zip(schema.fields()).map(|((relation, field), folded)| {
-        Expr::Column(Column::new(Some(FOLD), folded.name()))
-            .alias_qualified(relation.cloned(), field.name())
-    });
+    let outputs =
+        aggregate.schema.iter().zip(schema.fields()).map(|((relation, field), folded)| {
+            Expr::Column(Column::new(Some(FOLD), folded.name()))
+                .alias_qualified(relation.cloned(), field.name())
+        });
     let projection = Projection::try_new(outputs.collect(), Arc::new(scan))?;
     Ok(Some(LogicalPlan::Projection(projection)))
 }
@@ -128,8 +129,7 @@ fn scanned(scan: &TableScan) -> Result<Option<Base>, DataFusionError> {
     if scan.fetch.is_some() || leaf.has_top() {
         return Ok(None);
     }
-    let mut base =
-        Base { table: Arc::clone(leaf.table()), filter: Filter::All, columns: None };
+    let mut base = Base { table: Arc::clone(leaf.table()), filter: Filter::All, columns: None };
     for condition in &scan.filters {
         match truth(condition, &base.table) {
             Some(filter) => base.filter = base.filter.and(filter),
@@ -181,7 +181,7 @@ fn group(expr: &Expr, table: &Table) -> Option<GroupBy> {
 /// `date_trunc('hour', field)` and `date_bin(interval, field)`.
 fn interval_group(function: &ScalarFunction, table: &Table) -> Option<GroupBy> {
     let length = literal(function.args.first()?)?;
-    let (field, kind) = plain_column(function.args.get(1)?, table)?;
+    let (field, kind) = plain_column(same_moment(function.args.get(1)?), table)?;
     if kind != Kind::Date {
         return None;
     }
@@ -211,6 +211,18 @@ fn interval_group(function: &ScalarFunction, table: &Table) -> Option<GroupBy> {
         _ => return None,
     };
     Some(GroupBy::Date { field, interval, time_zone: chrono_tz::UTC, offset_ms })
+}
+
+/// What is cast to another unit of time, in UTC as all dates are.
+fn same_moment(expr: &Expr) -> &Expr {
+    use arrow::datatypes::DataType;
+    match expr {
+        Expr::Cast(cast) => match cast.field.data_type() {
+            DataType::Timestamp(_, Some(zone)) if matches!(&**zone, "UTC" | "+00:00") => &cast.expr,
+            _ => expr,
+        },
+        other => other,
+    }
 }
 
 /// The length of an interval that is always equally long.
@@ -249,11 +261,7 @@ fn moment_ms(moment: &ScalarValue) -> Option<i64> {
     }
 }
 
-fn measure(
-    base: &Base,
-    expr: &Expr,
-    grouped: bool,
-) -> Result<Option<MeasureOf>, DataFusionError> {
+fn measure(base: &Base, expr: &Expr, grouped: bool) -> Result<Option<MeasureOf>, DataFusionError> {
     let expr = expr.clone().unalias();
     let Expr::AggregateFunction(AggregateFunction { func, params }) = &expr else {
         return Ok(None);
@@ -353,9 +361,7 @@ fn counted_case(expr: &Expr, filter: &mut Option<Filter>, table: &Table) -> Opti
 fn summed_case(expr: &Expr, filter: &mut Option<Filter>, table: &Table) -> Option<Measure> {
     let Expr::Case(case) = expr else { return None };
     let [(when, then)] = case.when_then_expr.as_slice() else { return None };
-    let is = |expr: &Expr, number: i64| {
-        matches!(literal(expr), Some(ScalarValue::Int64(Some(value))) if *value == number)
-    };
+    let is = |expr: &Expr, number: i64| matches!(literal(expr), Some(ScalarValue::Int64(Some(value))) if *value == number);
     let zero_otherwise = case.else_expr.as_deref().is_some_and(|expr| is(expr, 0));
     if case.expr.is_some() || filter.is_some() || !is(then, 1) || !zero_otherwise {
         return None;

@@ -14,9 +14,8 @@ pub(super) const MATCH_PHRASE: &str = "match_phrase";
 
 /// Both functions.
 pub(super) fn all() -> Vec<ScalarUDF> {
-    let make = |name| {
-        ScalarUDF::from(Search { name, signature: Signature::any(2, Volatility::Stable) })
-    };
+    let make =
+        |name| ScalarUDF::from(Search { name, signature: Signature::any(2, Volatility::Stable) });
     vec![make(MATCH), make(MATCH_PHRASE)]
 }
 

@@ -28,6 +28,26 @@ pub(super) fn mentions(plan: &LogicalPlan) -> Result<Vec<(TableId, Mention)>, Qu
     Ok(found.into_iter().collect())
 }
 
+/// Whether no value of a single row comes out: every way from a table leads through an aggregate.
+pub(super) fn only_aggregates(plan: &LogicalPlan) -> bool {
+    let below = match plan {
+        LogicalPlan::Aggregate(_) => true,
+        LogicalPlan::TableScan(_) => false,
+        LogicalPlan::Explain(explain) => return only_aggregates(&explain.plan),
+        other => other.inputs().into_iter().all(only_aggregates),
+    };
+    let mut in_subqueries = true;
+    let walked = plan.apply_expressions(|expr| {
+        expr.apply(|part| {
+            if let Expr::ScalarSubquery(inner) = part {
+                in_subqueries &= only_aggregates(&inner.subquery);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    below && in_subqueries && walked.is_ok()
+}
+
 type Found = BTreeSet<(TableId, Mention)>;
 
 fn note(origin: Origin, role: Role, found: &mut Found) {

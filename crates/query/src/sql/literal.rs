@@ -122,8 +122,10 @@ impl Turner<'_> {
                 Ok(Transformed::yes(Expr::ScalarFunction(turned)))
             }
             Expr::ScalarFunction(function)
-                if matches!(function.name(), "starts_with" | "ends_with" | "contains" | "strpos")
-                    || function.name().starts_with("regexp") =>
+                if matches!(
+                    function.name(),
+                    "starts_with" | "ends_with" | "contains" | "strpos"
+                ) || function.name().starts_with("regexp") =>
             {
                 let field = function.args.first().and_then(|expr| self.field(expr, node));
                 match field.filter(is_turned) {

@@ -38,7 +38,6 @@ use protection::{FieldUse, Pseudonyms};
 use statement::Parsed;
 use std::sync::Arc;
 
-
 /// A column of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnInfo {
@@ -140,6 +139,13 @@ impl SqlPlan {
             .collect()
     }
 
+    /// Whether no value of a single row comes out, only aggregates: the permit can then be for
+    /// [`Action::Aggregate`](protection::grant::Action::Aggregate), under which special fields
+    /// are counted.
+    pub fn only_aggregates(&self) -> bool {
+        self.logical.as_ref().is_none_or(lineage::only_aggregates)
+    }
+
     /// The statement without its literals and aliases: what is done with which field.
     pub fn shape(&self) -> String {
         let mut shape = match &self.parsed {
@@ -150,9 +156,8 @@ impl SqlPlan {
         };
         for table in &self.tables {
             let uses = self.uses.iter().filter(|(id, _)| *id == table.id);
-            let uses: Vec<String> = uses
-                .map(|(_, (field, role))| format!("{field}:{role:?}").to_lowercase())
-                .collect();
+            let uses: Vec<String> =
+                uses.map(|(_, (field, role))| format!("{field}:{role:?}").to_lowercase()).collect();
             shape.push_str(&format!(" {}({})", table.name, uses.join(" ")));
         }
         shape

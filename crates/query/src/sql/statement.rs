@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
     Statement as SqlStatement, TableFactor, Value, VisitMut, VisitorMut,
 };
-use model::{StoredType, Table};
+use model::{Class, StoredType, Table};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -141,7 +141,9 @@ impl VisitorMut for Tables<'_> {
                     | TableFactor::UNNEST { .. }
             ) {
                 self.unknown.get_or_insert_with(|| {
-                    QueryError::Unsupported("only tables and subqueries can stand in FROM".to_owned())
+                    QueryError::Unsupported(
+                        "only tables and subqueries can stand in FROM".to_owned(),
+                    )
                 });
             }
             return ControlFlow::Continue(());
@@ -273,7 +275,8 @@ fn push_star(
         return;
     };
     for field in table.schema.fields() {
-        if field.withheld || field.stored() == StoredType::Sealed {
+        let is_shown = field.stored() != StoredType::Sealed && field.class != Some(Class::Secret);
+        if field.withheld || !is_shown {
             continue;
         }
         let column = quoted(field.name.as_str());
@@ -397,9 +400,7 @@ pub(super) fn explain_error(error: DataFusionError, tables: &[Arc<Table>]) -> Qu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{
-        Field, FieldName, FieldType, Intake, Schema, TableId, TableKind, TableName,
-    };
+    use model::{Field, FieldName, FieldType, Intake, Schema, TableId, TableKind, TableName};
 
     fn table() -> Arc<Table> {
         let field = |name: &str, ty| Field::new(FieldName::parse(name).unwrap(), ty, "x");

@@ -43,7 +43,8 @@ impl LeafTable {
     /// Every column of a table.
     pub(super) fn new(table: &Arc<Table>) -> LeafTable {
         let fields = statement::columns(table).into_iter().map(|name| {
-            let ty = field::find(table, &name).map_or(DataType::Utf8View, |f| sql_type(Kind::of(f)));
+            let ty =
+                field::find(table, &name).map_or(DataType::Utf8View, |f| sql_type(Kind::of(f)));
             Field::new(name, ty, true)
         });
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));

@@ -4,8 +4,8 @@ use super::filter::truth;
 use super::table::LeafTable;
 use crate::leaf::field::{self, Kind};
 use crate::{SortBy, SortKey};
-use datafusion::common::tree_node::Transformed;
 use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr, TableScan};
 use datafusion::optimizer::optimizer::ApplyOrder;
@@ -42,7 +42,9 @@ impl OptimizerRule for TopRule {
         let keys: Option<Vec<(String, &SortExpr)>> =
             sort.expr.iter().map(|key| Some((column_name(&key.expr)?, key))).collect();
         let Some(keys) = keys else { return Ok(Transformed::no(plan)) };
-        let Some(input) = below(&sort.input, keys, limit)? else { return Ok(Transformed::no(plan)) };
+        let Some(input) = below(&sort.input, keys, limit)? else {
+            return Ok(Transformed::no(plan));
+        };
         let mut sort = sort.clone();
         sort.input = Arc::new(input);
         Ok(Transformed::yes(LogicalPlan::Sort(sort)))

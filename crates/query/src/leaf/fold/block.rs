@@ -43,7 +43,7 @@ impl Slots {
         name: &str,
         kind: Kind,
     ) -> Result<Option<usize>, QueryError> {
-        if let Some(known) = self.slots.iter().position(|s| s.name == name && s.kind == kind) {
+        if let Some(known) = self.find(name, kind) {
             return Ok(Some(known));
         }
         let Some(column) = view.column(name)? else { return Ok(None) };
@@ -69,6 +69,11 @@ impl Slots {
             rows: Vec::new(),
         });
         Ok(Some(self.slots.len() - 1))
+    }
+
+    /// The slot of a field that was opened with this kind.
+    pub(super) fn find(&self, name: &str, kind: Kind) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.name == name && slot.kind == kind)
     }
 
     /// Forgets the values of the last block.

@@ -222,7 +222,12 @@ mod tests {
         check(Interval::Year, Tz::UTC, "2026-11-30T23:30:00Z", "2026-01-01T00:00:00Z");
         check(Interval::Hour, Tz::Asia__Kolkata, "2026-11-23T13:10:00Z", "2026-11-23T12:30:00Z");
         // Clocks went forward at midnight: the day begins at one.
-        check(Interval::Day, Tz::America__Sao_Paulo, "2018-11-04T12:00:00Z", "2018-11-04T03:00:00Z");
+        check(
+            Interval::Day,
+            Tz::America__Sao_Paulo,
+            "2018-11-04T12:00:00Z",
+            "2018-11-04T03:00:00Z",
+        );
         // Before 1970 intervals still begin before what lies in them.
         check(Interval::Hour, Tz::UTC, "1969-12-31T23:10:00Z", "1969-12-31T23:00:00Z");
     }

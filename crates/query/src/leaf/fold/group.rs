@@ -150,7 +150,8 @@ impl Dimension {
 
     /// The values of these codes, ascending and without 0.
     pub(super) fn keys(&self, slots: &Slots, codes: &[u32]) -> Result<Keys, QueryError> {
-        let longs = |of: &dyn Fn(u32) -> i64| Keys::Longs(codes.iter().map(|c| of(c - 1)).collect());
+        let longs =
+            |of: &dyn Fn(u32) -> i64| Keys::Longs(codes.iter().map(|c| of(c - 1)).collect());
         Ok(match &self.coder {
             Coder::Missing => Keys::Longs(Vec::new()),
             Coder::Ords { slot, .. } => {
@@ -160,7 +161,7 @@ impl Dimension {
                     _ => return Err(QueryError::Internal("a dimension".to_owned())),
                 }
             }
-            Coder::NearLongs { first, .. } => longs(&|code| first + i64::from(code)),
+            Coder::NearLongs { first, .. } => longs(&|code| first.wrapping_add(i64::from(code))),
             Coder::Longs { seen, .. } | Coder::FarDates { seen, .. } => {
                 longs(&|code| seen.keys()[code as usize])
             }
@@ -193,7 +194,7 @@ impl Dimension {
                 coded(slots.load(*slot, block).ords(), block.len(), missing, |ord| ord + 1)
             }
             Coder::NearLongs { slot, first, .. } => {
-                let first = *first - 1;
+                let first = first.wrapping_sub(1);
                 let code = |value: i64| value.wrapping_sub(first) as u32;
                 coded(slots.load(*slot, block).longs(), block.len(), missing, code)
             }
@@ -281,7 +282,8 @@ fn coded<T: Copy>(
         Loaded::Full(values) => Codes::Each(values.iter().map(|&value| code(value)).collect()),
         Loaded::Some(values, present) => {
             let pairs = values.iter().zip(present);
-            let code = |(&value, &present): (&T, &bool)| if present { code(value) } else { missing };
+            let code =
+                |(&value, &present): (&T, &bool)| if present { code(value) } else { missing };
             Codes::Each(pairs.map(code).collect())
         }
         Loaded::Many(rows, values) => {
@@ -378,14 +380,15 @@ impl Numbering {
         let mut stages = Vec::new();
         for (place, dimension) in dimensions.iter().enumerate() {
             let cells = match (dense, dimension.cardinality()) {
+                // A single key is worth a table of any size: its memory is charged.
                 (Some(before), Some(here)) => {
-                    before.checked_mul(here).filter(|cells| *cells <= cells_max)
+                    before.checked_mul(here).filter(|cells| *cells <= cells_max || place == 0)
                 }
                 _ => None,
             };
             stages.push(match (cells, dimension.cardinality()) {
                 (Some(_), Some(here)) => Stage::Dense { cardinality: here as u32 },
-                // The codes of a first dimension are numbers already.
+                // The codes of a first dimension are numbers already, found as rows come.
                 _ if place == 0 => Stage::Dense { cardinality: u32::MAX },
                 _ => Stage::Mapped(Interner::new()),
             });
@@ -406,11 +409,6 @@ impl Numbering {
             }
             (_, Some(Coder::Steps { seen, .. })) => seen.keys().len() + 1,
             (_, Some(Coder::Doubles { seen, .. })) => seen.keys().len() + 1,
-            (_, Some(Coder::Ords { cardinality, .. })) => *cardinality as usize + 1,
-            (_, Some(Coder::NearLongs { count, .. } | Coder::NearSteps { count, .. })) => {
-                *count as usize + 1
-            }
-            (_, Some(Coder::Dates { intervals, .. })) => intervals.len() + 1,
             _ => 1,
         }
     }
@@ -542,7 +540,8 @@ mod tests {
     #[test]
     fn rows_with_several_values_are_combined() {
         let mut stage = Stage::Dense { cardinality: 10 };
-        let joined = join_many(vec![(0, 1), (0, 2), (2, 3)], vec![(0, 4), (1, 5), (2, 6)], &mut stage);
+        let joined =
+            join_many(vec![(0, 1), (0, 2), (2, 3)], vec![(0, 4), (1, 5), (2, 6)], &mut stage);
         let Codes::Many { rows, codes } = joined else { panic!("pairs stay pairs") };
         assert_eq!(rows, [0, 0, 2]);
         assert_eq!(codes, [14, 24, 36]);

@@ -76,9 +76,9 @@ impl Ids {
         }
         match ty {
             DataType::Utf8 => ranks(self.strings.keys(), Ord::cmp),
-            DataType::Float64 => ranks(self.doubles.keys(), |a, b| {
-                f64::from_bits(*a).total_cmp(&f64::from_bits(*b))
-            }),
+            DataType::Float64 => {
+                ranks(self.doubles.keys(), |a, b| f64::from_bits(*a).total_cmp(&f64::from_bits(*b)))
+            }
             _ => ranks(self.longs.keys(), Ord::cmp),
         }
     }
@@ -201,7 +201,10 @@ impl Merger {
         };
         let mut order: Vec<u32> = (0..self.groups as u32).collect();
         order.sort_unstable_by(|&a, &b| {
-            (0..width).map(|at| rank(a, at).cmp(&rank(b, at))).find(|o| o.is_ne()).unwrap_or(a.cmp(&b))
+            (0..width)
+                .map(|at| rank(a, at).cmp(&rank(b, at)))
+                .find(|o| o.is_ne())
+                .unwrap_or(a.cmp(&b))
         });
         let mut arrays = Vec::with_capacity(width + self.measures.len());
         for (place, (ids, ty)) in self.dimensions.iter().zip(group_types).enumerate() {
@@ -291,7 +294,8 @@ impl Merged {
             Part::Sets(keys, sets) if matches!(self.measure, Measure::DistinctApprox(_)) => {
                 let hashes = hashes(&keys);
                 for (at, set) in targets.zip(sets) {
-                    set.into_iter().for_each(|place| self.sketches[at].update(hashes[place as usize]));
+                    set.into_iter()
+                        .for_each(|place| self.sketches[at].update(hashes[place as usize]));
                 }
             }
             Part::Sets(keys, sets) => {
@@ -324,7 +328,8 @@ impl Merged {
                 Arc::new(UInt64Array::from_iter_values(order().map(count)))
             }
             Measure::DistinctApprox(_) => {
-                let count = |at: usize| self.counts[at] + self.sketches[at].estimate().round() as u64;
+                let count =
+                    |at: usize| self.counts[at] + self.sketches[at].estimate().round() as u64;
                 Arc::new(UInt64Array::from_iter_values(order().map(count)))
             }
             Measure::SumOfSquares(_) => {

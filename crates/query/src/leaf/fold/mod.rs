@@ -11,6 +11,7 @@ mod measure;
 mod merge;
 mod partial;
 mod quantile;
+mod sieve;
 
 use super::exec::measure_type;
 use super::field::{self, Kind};
@@ -25,6 +26,7 @@ use group::{Coder, Dimension, Interner, Keys, Numbering};
 use measure::{Accumulator, count_rows};
 use merge::Merger;
 use partial::{Part, Partial};
+use sieve::Sieve;
 use std::sync::Arc;
 use storage::{BLOCK, Block, Column, Filter, Selection};
 
@@ -62,7 +64,7 @@ struct Planned<'a> {
 struct Ready<'a> {
     place: &'a Place,
     selection: Arc<Selection>,
-    masks: Vec<Arc<Mask>>,
+    masks: Vec<Sieve>,
     /// For each group key by filters its masks.
     filters: Vec<Vec<Arc<Mask>>>,
 }
@@ -199,9 +201,8 @@ impl<'a> Plan<'a> {
 
     /// Counts by one keyword over all rows need no column; gives also the views that do.
     fn from_postings(&self, job: &Job<'_>) -> Result<(Vec<Partial>, Vec<Place>), QueryError> {
-        let rows_only = |planned: &Planned<'_>| {
-            *planned.measure == Measure::Rows && planned.mask.is_none()
-        };
+        let rows_only =
+            |planned: &Planned<'_>| *planned.measure == Measure::Rows && planned.mask.is_none();
         let name = match (self.filter, self.groups) {
             (Filter::All, [Group { by: GroupBy::Terms(name), keep_missing: false }])
                 if self.group_kinds[0] == Some(Kind::Keyword)
@@ -251,7 +252,12 @@ impl<'a> Plan<'a> {
             job.memory.take(mask.bytes())?;
             Ok(Arc::new(mask))
         };
-        let masks = self.masks.iter().copied().chain(&self.exists).map(mask).collect::<Result<_, _>>()?;
+        let sieve = |filter: &Filter| match Sieve::over(view, filter)? {
+            Some(sieve) => Ok(sieve),
+            None => mask(filter).map(Sieve::Mask),
+        };
+        let masks = self.masks.iter().copied().chain(&self.exists).map(sieve);
+        let masks = masks.collect::<Result<_, QueryError>>()?;
         let filters = self
             .groups
             .iter()
@@ -270,6 +276,9 @@ impl<'a> Plan<'a> {
         let mut accumulators = self.accumulators(piece.view, &mut slots, cells)?;
         let mut rows: Vec<u64> = Vec::new();
         let masks = &piece.view.masks;
+        for mask in masks {
+            mask.open(&piece.view.place.view, &mut slots)?;
+        }
         let mut keep = Vec::new();
         let mut charged = 0;
         for (number, block) in piece.blocks().enumerate() {
@@ -288,7 +297,7 @@ impl<'a> Plan<'a> {
                 let groups = match accumulator.mask {
                     Some(mask) if !masks[mask].is_all() => {
                         &*masked[mask].get_or_insert_with(|| {
-                            masks[mask].fill(block, &mut keep);
+                            masks[mask].fill(block, &mut slots, &mut keep);
                             groups.only(&keep)
                         })
                     }
@@ -304,7 +313,7 @@ impl<'a> Plan<'a> {
                     job.memory.take(held - charged)?;
                     charged = held;
                 }
-                if !numbering.is_dense() && cells > job.limits.groups.saturating_mul(4) {
+                if !numbering.is_dense() && cells > job.limits.groups.saturating_add(1) {
                     return Err(QueryError::TooManyGroups { limit: job.limits.groups });
                 }
             }

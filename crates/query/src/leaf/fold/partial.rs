@@ -98,9 +98,10 @@ fn part(
         State::LongEnd { ends, .. } => Part::LongEnds(pick(&ends, used), seen),
         State::DoubleEnd { ends, .. } => Part::DoubleEnds(pick(&ends, used), seen),
         State::OrdEnd { ends, .. } => {
-            let ends = used.iter().zip(&seen).map(|(&group, &seen)| {
-                if seen > 0 { Some(ends[group as usize]) } else { None }
-            });
+            let ends = used
+                .iter()
+                .zip(&seen)
+                .map(|(&group, &seen)| if seen > 0 { Some(ends[group as usize]) } else { None });
             let ends: Vec<Option<u32>> = ends.collect();
             Part::StringEnds(strings(slots, slot, &ends)?)
         }

@@ -203,8 +203,8 @@ fn user_names(documents: &[Value]) -> Vec<String> {
             if named && is_name {
                 found.push(name.to_owned());
             } else {
-                other_words
-                    .insert(word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
+                let parts = word.split(|c: char| !c.is_alphanumeric());
+                other_words.extend(parts.map(str::to_lowercase));
             }
         }
         for field in ["program", "host"] {

@@ -1,4 +1,5 @@
 //! Every relative link of every page leads somewhere.
+#![expect(clippy::unwrap_used, reason = "tests are free")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,9 +29,9 @@ fn relative_links_in_pages_exist() {
 }
 
 fn collect(folder: &Path, pages: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    for entry in fs::read_dir(folder).expect("the folder is readable") {
+        let path = entry.expect("the folder is readable").path();
+        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
         if path.is_dir() {
             // Build output, demo data and version control hold no pages of ours.
             let foreign = name.starts_with('.') || name == "target" || name == "node_modules";

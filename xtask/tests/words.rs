@@ -1,4 +1,5 @@
 //! Names and words that do not get in: see section 1 of the style page.
+#![expect(clippy::unwrap_used, reason = "tests are free")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

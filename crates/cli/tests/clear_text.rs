@@ -158,7 +158,10 @@ fn real_logs_hold_nobody() {
         read_everything(&analyst, &[table]);
         needles.assert_not_in(&format!("the answers about {table}"), &analyst.heard());
         needles.assert_not_below(&node.program.data());
-        needles.assert_not_in("the log", &fs::read(node.program.log()).unwrap());
+        // A module of ours has the name of a user of that machine.
+        let log =
+            fs::read_to_string(node.program.log()).unwrap().replace("engine::admin", "engine");
+        needles.assert_not_in("the log", log.as_bytes());
     }
 }
 

@@ -1,6 +1,5 @@
 //! One truth: the same question by Elasticsearch's query language, SQL and a declared metric gives
 //! the same number, and it is the number that the generator of the demo counts.
-#![expect(clippy::unwrap_used, reason = "tests are free")]
 
 use conformance::question::{all, assert_same};
 use conformance::{DemoNode, DemoSize};

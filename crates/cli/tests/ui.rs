@@ -3,6 +3,7 @@
 //! `.ci/run` says where `playwright-core` is: in the folder `CLERESTORY_NODE_MODULES`. Without it
 //! or without Chromium the test says that it was skipped; with `CLERESTORY_CLIENTS_REQUIRED` set it
 //! fails instead. With `CLERESTORY_UI_PICTURES` set to a folder, every page is photographed.
+#![expect(clippy::print_stdout, reason = "says what is skipped")]
 
 use conformance::{DemoNode, DemoSize};
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use crate::bulk::{Action, ActionKind, BulkItem, ItemError, UpdateBody, WriteResu
 use crate::document::parse_date;
 use crate::mapping::TableSpec;
 use crate::{Engine, EngineError};
-use model::{FieldId, GeneratedId, Table, TableName, TableNameError};
+use model::{FieldId, GeneratedId, TableId, TableName, TableNameError};
 use protection::audit::{Event, EventKind, FieldTouched};
 use protection::caller::Caller;
 use protection::grant::Action as Right;
@@ -156,8 +156,13 @@ impl<'a> Group<'a> {
         let lock = engine.schema_lock(table()?.id);
         let mut locked = None;
         loop {
+            // The table is read after the rows, so that it knows all of their fields.
+            let id = table()?.id;
+            let stored = self.stored_rows(id, todo)?;
             let base = table()?;
-            let stored = self.stored_rows(&base, todo)?;
+            if base.id != id {
+                continue;
+            }
             let prepared = prepare(&engine.sealer, &base, self.actions, todo, &stored)?;
             if !prepared.table_changed {
                 return Ok(prepared);
@@ -177,7 +182,7 @@ impl<'a> Group<'a> {
     /// The rows that a run starts from, by the places of its actions.
     fn stored_rows(
         &self,
-        table: &Table,
+        table: TableId,
         todo: &[usize],
     ) -> Result<HashMap<usize, StoredRow>, ItemError> {
         let needs_row = |place: &usize| {
@@ -191,7 +196,7 @@ impl<'a> Group<'a> {
         let ids: Vec<String> =
             places.iter().map(|&place| self.row_id(place).unwrap_or_default()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let rows = self.engine.store.stored_rows(table.id, &ids).map_err(EngineError::from)?;
+        let rows = self.engine.store.stored_rows(table, &ids).map_err(EngineError::from)?;
         let rows = places.into_iter().zip(rows);
         Ok(rows
             .filter_map(|(place, row)| {

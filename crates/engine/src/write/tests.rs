@@ -162,7 +162,7 @@ fn the_four_actions_and_what_they_answer() {
 
     assert_eq!(house.index(generated, json!({"n": 9})).version, Some(2));
     assert_eq!(house.stored(generated), "n=9");
-    let next = concat!("{\"index\":{\"_id\":\"_seq-000000000000zzz\"}}\n{\"n\":1}\n");
+    let next = "{\"index\":{\"_id\":\"_seq-000000000000zzz\"}}\n{\"n\":1}\n";
     assert_eq!(said(&house.bulk(next)), ["index 400 illegal_argument_exception"]);
 }
 

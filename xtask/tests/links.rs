@@ -1,6 +1,4 @@
 //! Every relative link of every page leads somewhere.
-#![expect(clippy::unwrap_used, reason = "tests are free")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

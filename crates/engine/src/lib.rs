@@ -42,12 +42,12 @@ pub use error::EngineError;
 pub use mapping::{render_index, render_mapping, render_settings};
 pub use offline::{AuditCheck, check_key_ring, verify_audit};
 pub use open::{Engine, OpenError, Settings};
+pub use protection::Released;
 pub use protection::caller::{
     ApiKeySummary, AuthError, Caller, Credential, Directory, DirectoryError, NewApiKey,
     PersonSummary, Role, SessionToken,
 };
 pub use protection::grant::Action;
 pub use protection::keys::{KeyError, Unlock};
-pub use protection::Released;
 pub use sql::{SqlAnswer, SqlColumn};
 pub use storage::TableStats;

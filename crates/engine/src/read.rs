@@ -2,11 +2,11 @@
 
 use crate::Engine;
 use crate::error::EngineError;
-use model::{Field, StoredType, Table, TableId};
+use model::{Table, TableId};
 use protection::caller::Caller;
 use protection::grant::Action;
 use protection::{FieldUse, Permit, ReadIntent, Released, Use};
-use query::elasticsearch::{CountRequest, EsError, SearchRequest};
+use query::elasticsearch::{CountRequest, EsError, FieldCapsRequest, SearchRequest};
 use query::{Ask, Limits, OutColumn, Question, Scope};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
@@ -49,14 +49,11 @@ impl Engine {
     ) -> Result<Released<Json>, EngineError> {
         let tables = self.resolve(caller, expression)?;
         let request = SearchRequest::parse(body, params)?;
+        // A search that shows no row only counts in groups, which the grant may allow for more.
+        let action = if request.shows_rows() { Action::Read } else { Action::Aggregate };
         let scope = self.scope(
             caller,
-            Wanted {
-                action: Action::Read,
-                tables: &tables,
-                shape: request.shape(),
-                uses: request.uses(&tables),
-            },
+            Wanted { action, tables: &tables, shape: request.shape(), uses: request.uses(&tables) },
         )?;
         let limits = Limits::standard();
         let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.now())?;
@@ -165,30 +162,13 @@ impl Engine {
         patterns: &[String],
     ) -> Result<Json, EngineError> {
         let tables = self.resolve(caller, expression)?;
-        let mut fields: Map<String, Json> = Map::new();
-        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-        for table in &tables {
-            for (name, es_type, field) in known_fields(table) {
-                let wanted = patterns.is_empty()
-                    || patterns.iter().any(|pattern| matches_pattern(pattern, &name));
-                if !wanted {
-                    continue;
-                }
-                let text = es_type == "text";
-                let sealed = field.stored() == StoredType::Sealed;
-                let caps = json!({
-                    "type": es_type,
-                    "metadata_field": false,
-                    "searchable": !sealed,
-                    "aggregatable": !text && !sealed,
-                });
-                let by_type = fields.entry(name).or_insert_with(|| json!({}));
-                if let Json::Object(by_type) = by_type {
-                    by_type.insert(es_type, caps);
-                }
-            }
-        }
-        Ok(json!({ "indices": names, "fields": fields }))
+        let patterns = match patterns {
+            [] => json!({ "fields": ["*"] }),
+            patterns => json!({ "fields": patterns }),
+        };
+        let request = FieldCapsRequest::parse(&patterns, &[])?;
+        // Names and types only, and of withheld fields not even those.
+        Ok(request.run(&tables, &|_, field| !field.withheld))
     }
 
     /// How large a table is.
@@ -203,27 +183,6 @@ impl Engine {
         let table = self.table_for(caller, index)?;
         Ok(self.store.stats(table.id)?)
     }
-}
-
-/// Fields and their keyword companions, with Elasticsearch's type.
-fn known_fields(table: &Table) -> impl Iterator<Item = (String, String, &Field)> {
-    table.schema.fields().iter().flat_map(|field| {
-        let name = field.name.as_str();
-        let companion =
-            field.keyword_up_to.map(|_| (format!("{name}.keyword"), "keyword".to_owned(), field));
-        std::iter::once((name.to_owned(), field.es_type.clone(), field)).chain(companion)
-    })
-}
-
-/// `*` stands for any characters.
-pub(crate) fn matches_pattern(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(name) = name.strip_prefix(head) else { return false };
-    if rest.is_empty() {
-        return true;
-    }
-    let mut tails = name.char_indices().map(|(at, _)| &name[at..]).chain(std::iter::once(""));
-    tails.any(|tail| matches_pattern(rest, tail))
 }
 
 /// The only way from a scope to a caller.
@@ -255,20 +214,5 @@ impl AnswerSize for Json {
 impl From<EsError> for EngineError {
     fn from(error: EsError) -> EngineError {
         EngineError::new(error.status, &error.kind, error.reason)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_names() {
-        assert!(matches_pattern("*", "a.b"));
-        assert!(matches_pattern("user.*", "user.email"));
-        assert!(matches_pattern("*id", "device_id"));
-        assert!(matches_pattern("a*c*e", "abcde"));
-        assert!(!matches_pattern("a*c*e", "abcdef"));
-        assert!(!matches_pattern("user", "user.email"));
     }
 }

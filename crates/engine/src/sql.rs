@@ -63,7 +63,7 @@ impl Engine {
         let scope = self.scope(
             caller,
             Wanted {
-                action: Action::Read,
+                action: if plan.only_aggregates() { Action::Aggregate } else { Action::Read },
                 tables: &tables,
                 shape: plan.shape(),
                 uses: plan.fields(),

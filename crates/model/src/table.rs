@@ -22,7 +22,8 @@ impl TableName {
         if name.chars().any(char::is_uppercase) {
             return Err(TableNameError::Uppercase);
         }
-        let forbidden = |c: char| c.is_whitespace() || c.is_control() || "\\/*?\"<>|,#:".contains(c);
+        let forbidden =
+            |c: char| c.is_whitespace() || c.is_control() || "\\/*?\"<>|,#:".contains(c);
         if name.chars().any(forbidden) {
             return Err(TableNameError::Character);
         }
@@ -61,7 +62,9 @@ pub enum TableNameError {
     #[error("must be lowercase")]
     Uppercase,
     /// A character that Elasticsearch forbids.
-    #[error("must not contain the following characters ['\\\\','/','*','?','\"','<','>','|',' ',',','#',':']")]
+    #[error(
+        "must not contain the following characters ['\\\\','/','*','?','\"','<','>','|',' ',',','#',':']"
+    )]
     Character,
 }
 

@@ -4,8 +4,8 @@ use crate::keys::KeyRing;
 use crate::pseudonym::{OpenReading, Pseudonyms, is_pseudonym, open_hints};
 use hashbrown::HashTable;
 use model::{
-    Batch, Class, Clock, Column, Field, FieldId, FieldType, GeneratedId, Intake, Ruling, StoredType,
-    Strings, Table, TableName, Timestamp, Values,
+    Batch, Class, Clock, Column, Field, FieldId, FieldType, GeneratedId, Intake, Ruling,
+    StoredType, Strings, Table, TableName, Timestamp, Values,
 };
 use parking_lot::RwLock;
 use std::collections::HashMap;

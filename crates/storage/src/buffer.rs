@@ -116,10 +116,10 @@ impl Buffer {
     pub(crate) fn kill(&mut self, (batch, row): (usize, u32)) {
         let buffered = &mut self.batches[batch];
         Arc::make_mut(&mut buffered.dead).insert(row);
-        if let Some(id) = &buffered.rows.batch.rows[row as usize].id {
-            if self.ids.get(id.as_ref()) == Some(&(batch, row)) {
-                self.ids.remove(id.as_ref());
-            }
+        if let Some(id) = &buffered.rows.batch.rows[row as usize].id
+            && self.ids.get(id.as_ref()) == Some(&(batch, row))
+        {
+            self.ids.remove(id.as_ref());
         }
     }
 

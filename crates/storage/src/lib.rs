@@ -31,5 +31,5 @@ pub use error::StoreError;
 pub use filter::{Filter, Pattern};
 pub use read::{BLOCK, Block, Blocks, ReadError, Scored, Selection, Snapshot, View};
 pub use segment::{Column, KeywordColumn, MISSING, NumberColumn};
-pub use store::{Expect, Outcome, RowOutcome, Store, StoreSettings, TableStats};
+pub use store::{Expect, Outcome, RowOutcome, Store, StoreSettings, StoredRow, TableStats};
 pub use text::analyze;

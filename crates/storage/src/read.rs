@@ -175,10 +175,10 @@ impl View {
 
     /// The rows that match and are not deleted.
     pub fn select(&self, filter: &Filter) -> Result<Arc<Selection>, ReadError> {
-        if let Some((last, selection)) = &*self.last.lock() {
-            if last == filter {
-                return Ok(Arc::clone(selection));
-            }
+        if let Some((last, selection)) = &*self.last.lock()
+            && last == filter
+        {
+            return Ok(Arc::clone(selection));
         }
         let selection = Arc::new(self.segment.select(&self.table, filter, &self.dead)?);
         *self.last.lock() = Some((filter.clone(), Arc::clone(&selection)));

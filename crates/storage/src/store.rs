@@ -116,6 +116,9 @@ pub struct RowOutcome {
     pub outcome: Outcome,
 }
 
+/// A row as it is stored, its number and its version.
+pub type StoredRow = (Batch, Seq, u64);
+
 /// How large a table is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableStats {
@@ -447,7 +450,7 @@ impl Store {
         &self,
         table: TableId,
         ids: &[&str],
-    ) -> Result<Vec<Option<(Batch, Seq, u64)>>, StoreError> {
+    ) -> Result<Vec<Option<StoredRow>>, StoreError> {
         let store = self.inner.find(table)?;
         let (table, views) = self.inner.views(&store)?;
         let mut found = Vec::with_capacity(ids.len());
@@ -784,10 +787,10 @@ impl State {
         if let Some(place) = self.buffer.find(id) {
             return Ok(Some(Place::Buffer(place)));
         }
-        if let Some(GeneratedId(seq)) = GeneratedId::parse(id) {
-            if let Some(place) = self.buffer.find_seq(seq.0) {
-                return Ok(Some(Place::Buffer(place)));
-            }
+        if let Some(GeneratedId(seq)) = GeneratedId::parse(id)
+            && let Some(place) = self.buffer.find_seq(seq.0)
+        {
+            return Ok(Some(Place::Buffer(place)));
         }
         for (number, live) in self.segments.iter().enumerate().rev() {
             let rows = live.segment.rows_with_id(id)?;

@@ -158,12 +158,12 @@ impl<'a> Words<'a> {
                 }
                 Kind::Joiner => end = start + offset + character.len_utf8(),
                 middle @ (Kind::MidLetter | Kind::MidNumber | Kind::MidBoth) => {
-                    if character == ':' {
-                        if let Some(whole) = pseudonym_end(self.text, start + offset + 1) {
-                            // `ip:…` is one term and ends here.
-                            self.at = whole;
-                            return Some((start, whole));
-                        }
+                    if character == ':'
+                        && let Some(whole) = pseudonym_end(self.text, start + offset + 1)
+                    {
+                        // `ip:…` is one term and ends here.
+                        self.at = whole;
+                        return Some((start, whole));
                     }
                     let next = rest.peek().map_or(Kind::Other, |&(_, next)| kind_of(next));
                     let joins = match middle {
@@ -177,11 +177,12 @@ impl<'a> Words<'a> {
                 }
                 Kind::Ideograph | Kind::Other => {
                     // `secret-jwt:…`: the kind of a tag has a dash in it.
-                    if character == '-' && &self.text[start..end] == "secret" {
-                        if let Some(whole) = tag_end(self.text, start + offset + 1) {
-                            self.at = whole;
-                            return Some((start, whole));
-                        }
+                    if character == '-'
+                        && &self.text[start..end] == "secret"
+                        && let Some(whole) = tag_end(self.text, start + offset + 1)
+                    {
+                        self.at = whole;
+                        return Some((start, whole));
                     }
                     break;
                 }

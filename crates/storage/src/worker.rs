@@ -31,7 +31,9 @@ impl Workers {
         })?;
         let compactor = spawn("compact", COMPACT_PAUSE_MAX, inner, |inner| {
             let merged = inner.each_table("compact", |table| {
-                while !inner.stopping.load(Ordering::Acquire) && inner.compact(table)? {}
+                while !inner.stopping.load(Ordering::Acquire) && inner.compact(table)? {
+                    std::hint::spin_loop()
+                }
                 Ok(())
             });
             let purged = inner.purge_dropped().inspect_err(|error| warn("purge", None, error));
@@ -79,7 +81,9 @@ fn spawn(
             while !inner.stopping.load(Ordering::Acquire)
                 && !inner.wake.wait_until(&mut guard, until).timed_out()
                 && !done
-            {}
+            {
+                std::hint::spin_loop()
+            }
         }
     };
     Ok(std::thread::Builder::new().name(format!("clerestory-{name}")).spawn(run)?)

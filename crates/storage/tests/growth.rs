@@ -1,6 +1,8 @@
 //! Tables whose fields grow while rows come: documents, search, scores and sealed values are the
 //! same in the buffer, in a segment, in a merge of old and new segments, and after a restart.
 
+#![expect(clippy::unwrap_used, reason = "tests are free")]
+
 mod house;
 
 use house::{Document, House, Office, START, events_table, rows_of};

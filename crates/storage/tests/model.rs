@@ -1,6 +1,8 @@
 //! The store against a map: random writes, flushes, merges, restarts and power cuts, one writer or
 //! two, with readers beside them.
 
+#![expect(clippy::unwrap_used, reason = "tests are free")]
+
 mod house;
 
 use house::{Dice, Event, House, Office, START, batch, delete, events_table};

@@ -1,5 +1,7 @@
 //! What goes in comes out: over the buffer, over segments, over a restart.
 
+#![expect(clippy::unwrap_used, reason = "tests are free")]
+
 mod house;
 
 use house::{Event, House, START, batch, delete, events_table};

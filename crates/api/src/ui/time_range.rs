@@ -77,7 +77,7 @@ impl TimeRange {
 
     /// The same range, but from the start of its first day if it is longer than two: half a day
     /// among whole ones looks like a fall.
-    pub(super) fn from_whole_day(mut self) -> TimeRange {
+    pub(super) fn starting_with_its_day(mut self) -> TimeRange {
         if let Some((start, end)) = &mut self.span
             && *end - *start >= 2 * DAY
         {

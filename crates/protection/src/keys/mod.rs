@@ -44,6 +44,7 @@ pub struct KeyRing {
 const RING_ID_BYTES: usize = 16;
 
 /// What opens the key ring. Neither may lie in the data folder.
+#[derive(Clone)]
 pub enum Unlock {
     /// A file of 32 random bytes in hexadecimal, readable by its owner only.
     KeyFile(PathBuf),

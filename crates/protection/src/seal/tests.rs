@@ -260,14 +260,14 @@ fn ids_are_turned_like_in_look_ups() {
     assert_eq!(ids, [Some(turned.as_str()), Some("plain-1"), None]);
     assert_eq!(house.sealer.row_id(&table.name, "ADA@example.org"), turned);
     assert_eq!(house.sealer.row_id(&table.name, &turned), turned);
-    let generated = model::GeneratedId(model::Seq(7)).to_string();
+    let generated = GeneratedId(model::Seq(7)).to_string();
     assert_eq!(house.sealer.row_id(&table.name, &generated), generated);
 }
 
 #[test]
 fn the_ids_of_a_table_of_persons_are_those_persons() {
     let house = House::new();
-    let users = model::TableName::parse("app-users").unwrap();
+    let users = TableName::parse("app-users").unwrap();
     let id = house.sealer.row_id(&users, "usr-000017");
     let mut events = table(Intake::Classified);
     let values = strings(&["usr-000017"]);
@@ -275,7 +275,7 @@ fn the_ids_of_a_table_of_persons_are_those_persons() {
     let Values::Strings(stored) = &outcome.batch.batch().columns[0].values else { panic!() };
     assert_eq!(stored.get(0), id, "an id and a field of the same person can be joined");
     assert_eq!(house.sealer.row_id(&users, &id), id);
-    let orders = model::TableName::parse("orders").unwrap();
+    let orders = TableName::parse("orders").unwrap();
     assert_eq!(house.sealer.row_id(&orders, "ord-1"), "ord-1");
 }
 

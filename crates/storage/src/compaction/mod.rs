@@ -318,11 +318,11 @@ impl Inner {
         record: SegmentRecord,
     ) -> Result<LiveSegment, StoreError> {
         let mut live = self.open_segment(table, record)?;
-        if let Some(time) = &table.time_field {
-            if let Some(Column::Long(column)) = live.segment.column(table, time)? {
-                live.record.time_min = Some(column.min());
-                live.record.time_max = Some(column.max());
-            }
+        if let Some(time) = &table.time_field
+            && let Some(Column::Long(column)) = live.segment.column(table, time)?
+        {
+            live.record.time_min = Some(column.min());
+            live.record.time_max = Some(column.max());
         }
         Ok(live)
     }

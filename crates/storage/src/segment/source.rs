@@ -11,6 +11,9 @@ use tantivy::DocAddress;
 use tantivy::schema::Value as _;
 use tantivy::schema::document::TantivyDocument;
 
+/// What the store holds of one row.
+type StoredValues = Vec<(FieldId, Vec<u8>)>;
+
 /// The values of one field for a list of rows: value `i` belongs to the row at `places[i]`.
 struct FieldValues {
     places: Vec<u32>,
@@ -149,7 +152,7 @@ impl Segment {
         table: &Table,
         rows: &[u32],
         keep: &dyn Fn(&Field) -> bool,
-    ) -> Result<Vec<Vec<(FieldId, Vec<u8>)>>, ReadError> {
+    ) -> Result<Vec<StoredValues>, ReadError> {
         let uses_store = |field: &&Field| {
             matches!(field.stored(), StoredType::Text | StoredType::Sealed) && keep(field)
         };
@@ -178,7 +181,7 @@ impl Segment {
         table: &Table,
         id: FieldId,
         rows: &[u32],
-        stored: &[Vec<(FieldId, Vec<u8>)>],
+        stored: &[StoredValues],
     ) -> Result<FieldValues, ReadError> {
         let field = table.schema.field(id);
         let mut places = Vec::new();
@@ -246,7 +249,7 @@ impl Segment {
         &self,
         id: FieldId,
         rows: &[u32],
-        stored: &[Vec<(FieldId, Vec<u8>)>],
+        stored: &[StoredValues],
     ) -> Result<FieldValues, ReadError> {
         let mut short_places = Vec::new();
         let mut short = Interned::default();

@@ -41,10 +41,10 @@ pub(crate) struct Office {
 /// A folder in memory where there is one: these tests cut their own disk, not the machine's.
 pub(crate) fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        if let Ok(folder) = tempfile::tempdir_in(memory) {
-            return folder;
-        }
+    if memory.is_dir()
+        && let Ok(folder) = tempfile::tempdir_in(memory)
+    {
+        return folder;
     }
     tempfile::tempdir().unwrap()
 }

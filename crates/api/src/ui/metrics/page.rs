@@ -55,7 +55,7 @@ impl MetricQuestion {
             by_is_chosen: true,
             range: TimeRange::read(None, None, USUAL_FROM, now)
                 .expect("the usual range is one")
-                .from_whole_day(),
+                .starting_with_its_day(),
             filters: Vec::new(),
         }
     }
@@ -63,7 +63,7 @@ impl MetricQuestion {
     fn read(metric: &Declared, request: &Request) -> Result<MetricQuestion, String> {
         let now = SystemClock.now().0;
         let range = TimeRange::read(request.param("from"), request.param("to"), USUAL_FROM, now)?;
-        let range = range.from_whole_day();
+        let range = range.starting_with_its_day();
         let chosen = request.param("by").map(str::trim).filter(|by| !by.is_empty());
         let by = match chosen {
             Some(NONE) => Vec::new(),

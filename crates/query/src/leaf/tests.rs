@@ -20,6 +20,11 @@ static HOUSE: LazyLock<House> = LazyLock::new(House::new);
 const KINDS: [&str; 4] = ["connect", "failed", "activation", "ping"];
 const TAGS: [&str; 3] = ["red", "green", "blue"];
 
+type Passes = fn(&Doc) -> bool;
+type KeysOf = fn(&Doc) -> Vec<String>;
+/// For each key of an order whether there is a value, and bytes that sort like it.
+type Ranks = Vec<(u8, Vec<u8>)>;
+
 /// A document as the oracle sees it.
 #[derive(Clone, Debug)]
 struct Doc {
@@ -80,7 +85,7 @@ fn stored(parts: &[Vec<Doc>], sorted: bool, keep_buffer: bool) -> Arc<Table> {
 }
 
 /// A filter with its meaning.
-fn filters() -> Vec<(Filter, fn(&Doc) -> bool)> {
+fn filters() -> Vec<(Filter, Passes)> {
     let term = |name: &str, value: &str| Filter::Term(name.into(), Value::Str(value.into()));
     vec![
         (Filter::All, |_| true),
@@ -105,7 +110,7 @@ fn filters() -> Vec<(Filter, fn(&Doc) -> bool)> {
 }
 
 /// A group key with its meaning: the keys of a document, as text.
-fn groups() -> Vec<(GroupBy, fn(&Doc) -> Vec<String>)> {
+fn groups() -> Vec<(GroupBy, KeysOf)> {
     let date = |interval, time_zone| GroupBy::Date {
         field: "at".into(),
         interval,
@@ -387,10 +392,10 @@ proptest! {
             ask: Ask::Top { keys: keys.clone(), limit, after, columns: vec![OutColumn::Seq] },
         };
         let all: Vec<&Doc> = parts.iter().flatten().collect();
-        let rank = |doc: &Doc| -> Vec<(u8, Vec<u8>)> {
+        let rank = |doc: &Doc| -> Ranks {
             keys.iter().map(|key| rank(doc, key)).collect()
         };
-        let mut order: Vec<(usize, Vec<(u8, Vec<u8>)>)> = (0..all.len())
+        let mut order: Vec<(usize, Ranks)> = (0..all.len())
             .filter(|&at| passes(all[at]))
             .map(|at| (at, rank(all[at])))
             .collect();

@@ -206,9 +206,16 @@ fn metric(metric: FileMetric, lines: &Lines) -> Result<Metric, ModelError> {
 /// Where the parts of a file stand.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lines {
-    /// Section, name of the item, and line of each of its keys.
-    keys: Vec<(String, String, Vec<(String, usize)>)>,
+    items: Vec<Item>,
     tops: Vec<(String, usize)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Item {
+    section: String,
+    name: String,
+    /// The line of each key.
+    keys: Vec<(String, usize)>,
 }
 
 impl Lines {
@@ -245,7 +252,8 @@ impl Lines {
     }
 
     fn push(&mut self, section: &str, name: Option<String>, keys: Vec<(String, usize)>) {
-        self.keys.push((section.to_owned(), name.unwrap_or_default(), keys));
+        let (section, name) = (section.to_owned(), name.unwrap_or_default());
+        self.items.push(Item { section, name, keys });
     }
 
     fn top(&self, key: &str) -> usize {
@@ -260,18 +268,19 @@ impl Lines {
         key: &str,
         message: String,
     ) -> ModelError {
-        let item = self.keys.iter().find(|(s, n, _)| s == section && n == name);
-        let line = item.and_then(|(_, _, keys)| {
-            let exact = keys.iter().find(|(written, _)| written == key);
-            exact.or_else(|| keys.first()).map(|(_, line)| *line)
+        let item = self.items.iter().find(|item| item.section == section && item.name == name);
+        let line = item.and_then(|item| {
+            let exact = item.keys.iter().find(|(written, _)| written == key);
+            exact.or_else(|| item.keys.first()).map(|(_, line)| *line)
         });
         ModelError { line: line.unwrap_or_else(|| self.top(section)), message }
     }
 
     /// An error at the last item of a name that comes twice.
     pub(super) fn error_at_last(&self, section: &str, name: &str, message: String) -> ModelError {
-        let item = self.keys.iter().rev().find(|(s, n, _)| s == section && n == name);
-        let line = item.and_then(|(_, _, keys)| keys.first()).map(|(_, line)| *line);
+        let mut last_first = self.items.iter().rev();
+        let item = last_first.find(|item| item.section == section && item.name == name);
+        let line = item.and_then(|item| item.keys.first()).map(|(_, line)| *line);
         ModelError { line: line.unwrap_or_else(|| self.top(section)), message }
     }
 }

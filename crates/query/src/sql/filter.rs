@@ -23,7 +23,7 @@ pub(super) fn truth(expr: &Expr, table: &Table) -> Option<Filter> {
         }
         Expr::Column(_) => {
             let (name, kind) = column(expr, table)?;
-            (kind == Kind::Bool).then(|| Filter::Term(name, Value::Bool(true)))
+            (kind == Kind::Bool).then_some(Filter::Term(name, Value::Bool(true)))
         }
         Expr::Not(inner) => falsehood(inner, table),
         Expr::IsTrue(inner) => truth(inner, table),
@@ -136,7 +136,7 @@ pub(super) fn at_least(expr: &Expr, table: &Table) -> Option<Filter> {
         return None;
     }
     let terms: Vec<String> = distinct_terms(text(literal)?);
-    (!terms.is_empty()).then(|| Filter::Words { field: name, at_least: terms.len(), terms })
+    (!terms.is_empty()).then_some(Filter::Words { field: name, at_least: terms.len(), terms })
 }
 
 fn either(left: Filter, right: Filter) -> Filter {

@@ -91,7 +91,7 @@ fn logical_plan(parsed: &Parsed, tables: &[Arc<Table>]) -> Result<LogicalPlan, Q
         return Err(QueryError::Internal("the SQL planner".to_owned()));
     };
     let state = session::state(tables, None, &Limits::standard())?;
-    let planned = futures::executor::block_on(state.statement_to_plan(statement.clone()));
+    let planned = futures::executor::block_on(state.statement_to_plan((**statement).clone()));
     planned.map_err(|error| statement::explain_error(error, tables))
 }
 

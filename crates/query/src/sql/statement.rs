@@ -29,7 +29,7 @@ pub(super) enum Parsed {
     /// `SELECT` or `EXPLAIN SELECT`.
     Query {
         /// The statement with settled names.
-        statement: Statement,
+        statement: Box<Statement>,
         /// Whether only the plan is wanted.
         explain: bool,
         /// The tables it reads.
@@ -77,7 +77,7 @@ pub(super) fn parse(text: &str, known: &[Arc<Table>]) -> Result<Parsed, QueryErr
             let tables = tables.found;
             let mut names = Names { tables: &tables };
             let _ = VisitMut::visit(query, &mut names);
-            Ok(Parsed::Query { statement, explain, tables })
+            Ok(Parsed::Query { statement: Box::new(statement), explain, tables })
         }
         _ => Err(only_questions()),
     }
@@ -423,7 +423,7 @@ mod tests {
 
     fn settled(text: &str) -> String {
         match parse(text, &[table()]).unwrap() {
-            Parsed::Query { statement: Statement::Statement(sql), .. } => sql.to_string(),
+            Parsed::Query { statement, .. } => statement.to_string(),
             _ => panic!("a query was written"),
         }
     }

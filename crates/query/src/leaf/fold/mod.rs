@@ -90,7 +90,7 @@ pub(super) fn fold(
         merger.add(plan.only_counts(job, measures)?)?;
         return finish(job, merger, &plan, measures);
     }
-    let (quick, slow) = plan.from_postings(job)?;
+    let (quick, slow) = plan.by_postings(job)?;
     let ready = in_parallel(job.limits.threads, &slow, |place| plan.prepare(job, place))?;
     let pieces: Vec<Piece<'_>> = ready.iter().flat_map(Ready::pieces).collect();
     let alone = quick.is_empty() && pieces.len() == 1;
@@ -200,7 +200,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Counts by one keyword over all rows need no column; gives also the views that do.
-    fn from_postings(&self, job: &Job<'_>) -> Result<(Vec<Partial>, Vec<Place>), QueryError> {
+    fn by_postings(&self, job: &Job<'_>) -> Result<(Vec<Partial>, Vec<Place>), QueryError> {
         let rows_only =
             |planned: &Planned<'_>| *planned.measure == Measure::Rows && planned.mask.is_none();
         let name = match (self.filter, self.groups) {

@@ -123,10 +123,7 @@ fn part(
             let values: Vec<u64> =
                 ones(&union).into_iter().map(|code| decoded(first, code)).collect();
             let place = places(&union);
-            let sets = sets
-                .into_iter()
-                .map(|set| set.into_iter().map(|code| place(code)).collect())
-                .collect();
+            let sets = sets.into_iter().map(|set| set.into_iter().map(&place).collect()).collect();
             Part::Sets(keys_of(slots, slot, &values)?, sets)
         }
         State::Set(set) => {

@@ -9,8 +9,9 @@ use conformance::{DemoNode, DemoSize};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Large enough that the planted firmware stands out, small enough to load in seconds.
-const SIZE: DemoSize = DemoSize { devices: 300, days: 25, events: 30_000 };
+/// Large enough that the planted firmware stands out, small enough to load in seconds; thirty days,
+/// so that it goes bad on the twentieth.
+const SIZE: DemoSize = DemoSize { devices: 500, days: 30, events: 50_000 };
 
 #[test]
 fn every_page_works_in_a_browser() {

@@ -15,7 +15,7 @@ const pictures = process.env.CLERESTORY_UI_PICTURES;
 if (pictures) mkdirSync(pictures, { recursive: true });
 
 // The demo's first and last day, and the day its planted firmware goes bad.
-const RANGE = "from=2026-10-24&to=2026-11-18";
+const RANGE = "from=2026-10-24&to=2026-11-23";
 const BAD_FIRMWARE = "4.3.0";
 const BAD_DAY = "2026-11-12";
 const FIRST_LOAD_BYTES_MAX = 200_000;

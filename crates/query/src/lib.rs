@@ -59,10 +59,6 @@ pub struct Scope {
 ///
 /// # Errors
 /// [`QueryError`] sorted by whose fault it is; see there.
-pub fn run(
-    scope: &Scope,
-    question: &Question,
-    limits: &Limits,
-) -> Result<RecordBatch, QueryError> {
+pub fn run(scope: &Scope, question: &Question, limits: &Limits) -> Result<RecordBatch, QueryError> {
     leaf::run(scope, question, limits)
 }

@@ -4,7 +4,7 @@
 //!   on every [`Snapshot`] has the rows.
 //! * The newest rows stand in the buffer, in memory, and are made searchable when somebody reads.
 //!   A flush writes them into a segment: one sealed file with Tantivy's columns, postings and
-//!   store, in the order of the table. The [`Catalog`] says which segments make a table.
+//!   store, in the order of the table. The [`catalog::Catalog`] says which segments make a table.
 //! * [`Snapshot`] freezes what a read sees: [`View`]s of segments and buffer chunks, asked with a
 //!   [`Filter`] and read by [`Column`]s.
 //!

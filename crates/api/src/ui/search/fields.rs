@@ -134,7 +134,7 @@ fn bars(question: &SearchQuestion, field: Option<&Field>, name: &str, answer: &V
                     @let condition = condition(name, &text);
                     li {
                         span.value-text title=(text) { (value::one(field, &text, true)) }
-                        span.value-count title={ (number::count(count)) " hits" } { (share / 10) " %" }
+                        span.value-count title={ (number::count(count)) " hits" } { @if share < 10 { (number::count(count)) } @else { (share / 10) " %" } }
                         span.value-links {
                             a.icon-button href=(question.link_and(&condition)) title="Only hits with this value" aria-label={ "Only hits with " (text) } { "+" }
                             a.icon-button href=(question.link_and(&format!("NOT {condition}"))) title="Only hits without this value" aria-label={ "Only hits without " (text) } { "−" }

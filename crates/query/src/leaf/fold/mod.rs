@@ -32,6 +32,14 @@ use storage::{BLOCK, Block, Column, Filter, Selection};
 
 /// Groups are numbered without a map up to this many.
 const CELLS_MAX: u64 = 1 << 20;
+/// Groups are numbered densely for few rows, too, if there can be only so many …
+const CELLS_MIN: u64 = 4096;
+/// … or so many for each row.
+const CELLS_PER_ROW: u64 = 4;
+/// What a cell of a measure takes, about; the larger ones are a text or a pointer to a set.
+const MEASURE_BYTES: u64 = 32;
+/// What the cells of one thread take at most.
+const CELLS_BYTES_MAX: u64 = 64 << 20;
 /// A view with more rows than this is folded in parts, so that two threads share it.
 const PART_ROWS: usize = 1 << 20;
 /// How many codes of numbers and dates are worth a table.
@@ -327,6 +335,16 @@ impl<'a> Plan<'a> {
         partial
     }
 
+    /// How many cells dense accumulators may have: not many more than there are rows to fill them,
+    /// and not more than fit into memory with all measures beside each other.
+    fn cells_max(&self, rows: usize) -> u64 {
+        let cell_bytes = 8 + self.measures.len() as u64 * MEASURE_BYTES;
+        (rows as u64 * CELLS_PER_ROW)
+            .max(CELLS_MIN)
+            .min(CELLS_BYTES_MAX / cell_bytes)
+            .min(CELLS_MAX)
+    }
+
     fn accumulators(
         &self,
         view: &Ready<'_>,
@@ -386,7 +404,7 @@ impl<'a> Plan<'a> {
             };
             dimensions.push(Dimension::new(coder, group.keep_missing));
         }
-        Ok(Numbering::new(dimensions, CELLS_MAX))
+        Ok(Numbering::new(dimensions, self.cells_max(view.selection.len())))
     }
 }
 

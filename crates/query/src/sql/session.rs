@@ -43,7 +43,10 @@ pub(super) fn state(
             .register_table(table_reference(table), provider)
             .map_err(QueryError::from_planning)?;
     }
-    Ok(context.state())
+    // `now()` is the moment at which the statement starts, the same everywhere in it.
+    let mut state = context.state();
+    state.mark_start_execution();
+    Ok(state)
 }
 
 /// DataFusion's own rules, with ours where they find what they look for: aggregates before

@@ -125,6 +125,11 @@ fn aggregates_are_folded() {
         &["7.4375"],
     );
     check(
+        "SELECT count(*) FROM events WHERE at < now() AND at > now() - INTERVAL '40 years'",
+        "fold groups=[] measures=[rows] filter=(range(at) and range(at))",
+        &["120"],
+    );
+    check(
         "SELECT n, count(*) FROM (SELECT kind AS n, ms FROM events WHERE ms < 10) GROUP BY n \
          ORDER BY n",
         "fold groups=[kind] measures=[rows] filter=range(ms)",

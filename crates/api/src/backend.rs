@@ -6,8 +6,8 @@
 use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
-    ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller, Credential,
-    DirectoryError, Engine, Role, SqlAnswer, TableStats, WriteOptions,
+    AccountError, ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller,
+    Credential, DirectoryError, Engine, Role, SqlAnswer, TableStats, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -29,7 +29,7 @@ pub(crate) fn authenticate(
         Sent::Bearer(token) => Credential::Bearer(token),
         Sent::Session(token) => Credential::Session(token),
     };
-    engine.authenticate(credential).map_err(refused)
+    engine.authenticate(credential, Some(address)).map_err(refused)
 }
 
 /// Starts a browser's session and gives its token.
@@ -39,15 +39,13 @@ pub(crate) fn log_in(
     password: &str,
     address: IpAddr,
 ) -> Result<String, ApiError> {
-    let credential = Credential::Password { name, password, network: Some(address) };
-    let caller = engine.authenticate(credential).map_err(refused)?;
-    let token = engine.directory().start_session(&caller).map_err(not_done)?;
+    let token = engine.log_in(name, password, Some(address)).map_err(not_done)?;
     Ok(token.as_str().to_owned())
 }
 
 /// Ends a browser's session.
-pub(crate) fn log_out(engine: &Engine, token: &str) -> Result<(), ApiError> {
-    engine.directory().end_session(token).map_err(not_done)
+pub(crate) fn log_out(engine: &Engine, caller: &Caller, token: &str) -> Result<(), ApiError> {
+    engine.log_out(caller, token).map_err(not_done)
 }
 
 fn refused(error: AuthError) -> ApiError {
@@ -59,7 +57,15 @@ fn refused(error: AuthError) -> ApiError {
     }
 }
 
-fn not_done(error: DirectoryError) -> ApiError {
+fn not_done(error: AccountError) -> ApiError {
+    match error {
+        AccountError::Refused(error) => refused(error),
+        AccountError::NotDone(error) => not_changed(error),
+        _ => unavailable(&error),
+    }
+}
+
+fn not_changed(error: DirectoryError) -> ApiError {
     let reason = error.to_string();
     match error {
         DirectoryError::CallerExpired => ApiError::unauthenticated(),
@@ -87,7 +93,7 @@ pub(crate) fn enrol(
     name: &str,
     password: &str,
 ) -> Result<(), ApiError> {
-    engine.directory().enrol(code, name, password).map_err(not_done)
+    engine.enrol(code, name, password).map_err(not_done)
 }
 
 /// A caller as the API shows it.
@@ -128,7 +134,7 @@ pub(crate) struct PersonRecord {
 
 /// All people; for those who manage them.
 pub(crate) fn people(engine: &Engine, caller: &Caller) -> Result<Vec<PersonRecord>, ApiError> {
-    let people = engine.directory().people(caller).map_err(not_done)?;
+    let people = engine.people(caller).map_err(not_done)?;
     Ok(people
         .into_iter()
         .map(|person| PersonRecord {
@@ -148,7 +154,7 @@ pub(crate) fn create_person(
     roles: &[String],
 ) -> Result<(), ApiError> {
     let roles = read_roles(roles)?;
-    engine.directory().create_person(caller, name, password, &roles).map_err(not_done)
+    engine.create_person(caller, name, password, &roles).map_err(not_done)
 }
 
 /// Gives an account another password.
@@ -158,12 +164,12 @@ pub(crate) fn set_password(
     name: &str,
     password: &str,
 ) -> Result<(), ApiError> {
-    engine.directory().set_password(caller, name, password).map_err(not_done)
+    engine.set_password(caller, name, password).map_err(not_done)
 }
 
 /// Closes an account.
 pub(crate) fn disable_person(engine: &Engine, caller: &Caller, name: &str) -> Result<(), ApiError> {
-    engine.directory().disable_person(caller, name).map_err(not_done)
+    engine.disable_person(caller, name).map_err(not_done)
 }
 
 /// An API key that is to be made.
@@ -206,10 +212,7 @@ pub(crate) fn create_key(
     };
     let now = SystemClock.now().0;
     let expires = wanted.expires_in_ms.map(|after| Timestamp(now.saturating_add(after)));
-    let made = engine
-        .directory()
-        .create_api_key(caller, &wanted.name, &roles, expires)
-        .map_err(not_done)?;
+    let made = engine.create_api_key(caller, &wanted.name, &roles, expires).map_err(not_done)?;
     Ok(MadeKey {
         id: made.id.clone(),
         name: made.name.clone(),
@@ -221,7 +224,7 @@ pub(crate) fn create_key(
 
 /// The keys that the caller may see: their own; for administrators all.
 pub(crate) fn keys(engine: &Engine, caller: &Caller) -> Result<Vec<KeyRecord>, ApiError> {
-    let keys = engine.directory().api_keys(caller).map_err(not_done)?;
+    let keys = engine.api_keys(caller).map_err(not_done)?;
     Ok(keys
         .into_iter()
         .map(|key| KeyRecord {
@@ -238,7 +241,7 @@ pub(crate) fn keys(engine: &Engine, caller: &Caller) -> Result<Vec<KeyRecord>, A
 
 /// Takes an API key back.
 pub(crate) fn revoke_key(engine: &Engine, caller: &Caller, id: &str) -> Result<(), ApiError> {
-    engine.directory().revoke_api_key(caller, id).map_err(not_done)
+    engine.revoke_api_key(caller, id).map_err(not_done)
 }
 
 /// The tables that an expression names and the caller may know.

@@ -53,12 +53,12 @@ impl Node {
 
     /// Makes the accounts of a fresh node, as (name, password, roles).
     pub(crate) fn make_first_people(&self, people: &[(&str, &str, &[Role])]) -> Result<()> {
-        Ok(self.engine.directory().bootstrap(people)?)
+        Ok(self.engine.bootstrap(people)?)
     }
 
     /// Whether nobody can log in yet.
     pub(crate) fn is_without_people(&self) -> bool {
-        self.engine.directory().is_empty()
+        self.engine.is_without_people()
     }
 
     /// A fresh enrolment code, while nobody can log in; it replaces an older one.
@@ -66,7 +66,7 @@ impl Node {
         if !self.is_without_people() {
             return Ok(None);
         }
-        Ok(Some(self.engine.directory().enrolment_code()?))
+        Ok(Some(self.engine.enrolment_code()?))
     }
 
     /// Puts a server in front.
@@ -153,6 +153,8 @@ pub(crate) fn start_logging(level: tracing::Level) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would panic where standard error is a file on a full disk.
+        .log_internal_errors(false)
         .try_init();
 }
 

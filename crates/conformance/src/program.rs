@@ -1,5 +1,6 @@
 use crate::caller::Caller;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -40,8 +41,14 @@ impl Program {
 
     /// A command of the binary, in this folder, without the surrounding environment's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
-        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        let mut command = self.in_folder(&self.binary);
+        command.args(arguments);
+        command
+    }
+
+    fn in_folder(&self, binary: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(binary);
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
         for name in
             ["URL", "API_KEY", "DIR", "CONFIG", "HTTP", "CA", "KEY_FILE", "PASSPHRASE_FILE", "LOG"]
         {
@@ -78,9 +85,13 @@ impl Program {
     }
 
     fn spawn(&self, arguments: &[&str]) -> Child {
+        self.spawn_command(self.command(arguments))
+    }
+
+    fn spawn_command(&self, mut command: Command) -> Child {
         let log = File::options().create(true).append(true).open(self.log()).expect("log file");
         let out = File::create(self.path("server.out")).expect("output file");
-        self.command(arguments)
+        command
             .env("CLERESTORY_LOG", "debug")
             .stdout(out)
             .stderr(log)
@@ -135,6 +146,7 @@ pub struct Node {
 
 const ADMINISTRATOR: (&str, &str) = ("root-of-the-test", "a long password for the test 1");
 const PASSWORD: &str = "a long password for the test 2";
+const SERVE: [&str; 5] = ["serve", "--dir", "data", "--http", "127.0.0.1:0"];
 const ROLES: [&str; 4] = ["analyst", "engineer", "guardian", "administrator"];
 
 impl Node {
@@ -172,8 +184,20 @@ impl Node {
     /// Starts the server again; whatever ran before is killed first.
     pub fn serve(&mut self) {
         self.kill();
-        let arguments = ["serve", "--dir", "data", "--http", "127.0.0.1:0"];
-        let mut running = Running(self.program.spawn(&arguments));
+        let mut running = Running(self.program.spawn(&SERVE));
+        self.url = wait_for_url(&self.program, &mut running.0);
+        self.running = Some(running);
+    }
+
+    /// As [`Node::serve`], but a file that grows beyond `prlimit --fsize` is an error to its
+    /// writer, as on a full disk, and not the end of the process.
+    pub fn serve_with_limits_as_errors(&mut self) {
+        self.kill();
+        let server = self.program.command(&SERVE);
+        let mut command = self.program.in_folder("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        command.arg(server.get_program()).args(server.get_args());
+        let mut running = Running(self.program.spawn_command(command));
         self.url = wait_for_url(&self.program, &mut running.0);
         self.running = Some(running);
     }

@@ -100,6 +100,7 @@ fn to_json(record: &Record) -> Json {
         "fields": fields,
         "rows": event.rows,
         "bytes": event.bytes,
+        "times": event.times,
         "refers_to": event.refers_to.map(|id| id.0),
         "outcome": event.outcome,
         "subject": event.subject,

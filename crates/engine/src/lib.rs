@@ -4,7 +4,8 @@
 //!   The answer comes when the log is durable.
 //! * Out: [`Engine::search`], [`Engine::sql`] and [`Engine::query_metric`] plan a question, have it
 //!   authorised and recorded, run it, and return [`Released`] results. Nothing else leaves.
-//! * [`Engine::directory`] knows people, keys and sessions.
+//! * Accounts, keys and sessions: [`Engine::log_in`], [`Engine::create_person`], … All of it is
+//!   recorded.
 //!
 //! All methods block; a server calls them from threads that may.
 //!
@@ -14,7 +15,7 @@
 //! let settings = Settings::new(Path::new("data"), Unlock::KeyFile("data.key".into()));
 //! let code = Engine::init(&settings)?;
 //! let engine = Engine::open(&settings)?;
-//! engine.directory().enrol(&code, "ada", "correct horse battery staple")?;
+//! engine.enrol(&code, "ada", "correct horse battery staple")?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -30,6 +31,7 @@ mod mapping;
 mod metric;
 mod offline;
 mod open;
+mod people;
 mod read;
 mod sql;
 mod write;
@@ -42,9 +44,10 @@ pub use error::EngineError;
 pub use mapping::{render_index, render_mapping, render_settings};
 pub use offline::{AuditCheck, check_key_ring, verify_audit};
 pub use open::{Engine, OpenError, Settings};
+pub use people::AccountError;
 pub use protection::Released;
 pub use protection::caller::{
-    ApiKeySummary, AuthError, Caller, Credential, Directory, DirectoryError, NewApiKey,
+    ApiKeySummary, AuthError, Caller, Credential, DirectoryError, NewApiKey,
     PersonSummary, Role, SessionToken,
 };
 pub use protection::grant::Action;

@@ -5,7 +5,7 @@ use crate::metric::Metrics;
 use model::{Clock, SystemClock, TableId};
 use parking_lot::{Mutex, RwLock};
 use protection::audit::{AuditError, AuditLog, Event, EventKind};
-use protection::caller::{AuthError, Caller, Credential, Directory, DirectoryError};
+use protection::caller::{Directory, DirectoryError};
 use protection::classify::Classifier;
 use protection::grant::Policy;
 use protection::keys::{KeyError, KeyRing, Unlock};
@@ -156,19 +156,6 @@ impl Engine {
             metrics,
             schema_locks: Mutex::default(),
         })
-    }
-
-    /// People, keys and sessions.
-    pub fn directory(&self) -> &Directory {
-        &self.directory
-    }
-
-    /// Finds out who shows a credential.
-    ///
-    /// # Errors
-    /// [`AuthError`]; it never says whether an account exists.
-    pub fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthError> {
-        self.directory.authenticate(credential)
     }
 
     /// Records an event that is no read, such as a log-in.

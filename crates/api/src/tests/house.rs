@@ -50,7 +50,7 @@ impl House {
         let code = Engine::init(&settings).unwrap();
         let engine = Engine::open(&settings).unwrap();
         if !people.is_empty() {
-            engine.directory().bootstrap(people).unwrap();
+            engine.bootstrap(people).unwrap();
         }
         let settings = Settings {
             address: address.parse().unwrap(),

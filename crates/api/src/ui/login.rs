@@ -4,7 +4,7 @@ use super::frame::document;
 use super::icon;
 use super::link::Link;
 use crate::backend;
-use crate::caller;
+use crate::caller::{no_session_cookie, session, session_cookie};
 use crate::error::{Answer, ApiError};
 use crate::reply::{Body, Reply};
 use crate::request::read_params;
@@ -50,7 +50,7 @@ pub(crate) fn log_in(call: &Call<'_>) -> Answer {
         }
         Err(error) => return Err(error),
     };
-    let cookie = caller::session_cookie(&token, peer)
+    let cookie = session_cookie(&token, peer)
         .ok_or_else(|| ApiError::internal("a session token is no cookie value"))?;
     let next = HeaderValue::from_str(next).ok().filter(|_| is_page(next));
     let reply = match next {
@@ -63,11 +63,11 @@ pub(crate) fn log_in(call: &Call<'_>) -> Answer {
 }
 
 /// `POST /_ui/logout`.
-pub(crate) fn log_out(call: &Call<'_>, _caller: &Caller) -> Answer {
-    if let Some(token) = caller::session(&call.request.headers) {
-        backend::log_out(&call.app.engine, &token)?;
+pub(crate) fn log_out(call: &Call<'_>, caller: &Caller) -> Answer {
+    if let Some(token) = session(&call.request.headers) {
+        backend::log_out(&call.app.engine, caller, &token)?;
     }
-    Ok(Reply::see_other("/_ui/login").with_value(SET_COOKIE, caller::no_session_cookie()))
+    Ok(Reply::see_other("/_ui/login").with_value(SET_COOKIE, no_session_cookie()))
 }
 
 fn form(was_wrong: bool, next: &str) -> Markup {

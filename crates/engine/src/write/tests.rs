@@ -26,7 +26,7 @@ fn open(dir: &Path) -> Engine {
 
 fn log_in(engine: &Engine, name: &str) -> Caller {
     let password = "correct horse battery staple";
-    engine.authenticate(Credential::Password { name, password, network: None }).unwrap()
+    engine.authenticate(Credential::Password { name, password, network: None }, None).unwrap()
 }
 
 fn house() -> House {
@@ -35,7 +35,7 @@ fn house() -> House {
     let password = "correct horse battery staple";
     let people: [(&str, &str, &[Role]); 2] =
         [("eve", password, &[Role::Engineer]), ("ann", password, &[Role::Analyst])];
-    engine.directory().bootstrap(&people).unwrap();
+    engine.bootstrap(&people).unwrap();
     let (engineer, analyst) = (log_in(&engine, "eve"), log_in(&engine, "ann"));
     House { engine, engineer, analyst, dir }
 }

@@ -136,7 +136,9 @@ pub struct Event {
     pub rows: Option<u64>,
     /// How many bytes.
     pub bytes: Option<u64>,
-    /// The record that this one belongs to: a read end to its intent.
+    /// How often it happened, where equal events are counted into one.
+    pub times: Option<u64>,
+    /// The record that this one belongs to: an end to its intent.
     pub refers_to: Option<RecordId>,
     /// How it ended, such as `allowed`, `denied: …` or `released`.
     pub outcome: String,
@@ -159,6 +161,7 @@ impl Event {
             purpose: String::new(),
             rows: None,
             bytes: None,
+            times: None,
             refers_to: None,
             outcome: String::new(),
             subject: String::new(),
@@ -212,6 +215,8 @@ struct Payload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    times: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     refers_to: Option<u64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     outcome: String,
@@ -226,6 +231,8 @@ fn is_zero(number: &u64) -> bool {
 
 /// Longest text of a question that is kept; a longer one is cut and says so.
 const SHAPE_BYTES_MAX: usize = 32 * 1024;
+/// The same for what people type beside it.
+const WORDS_BYTES_MAX: usize = 2 * 1024;
 
 impl Event {
     pub(super) fn to_payload(&self) -> Vec<u8> {
@@ -241,14 +248,15 @@ impl Event {
             policy: self.policy,
             action: self.action.map(|action| action.as_str().to_owned()),
             tables: self.tables.clone(),
-            shape: cut(&self.shape),
+            shape: cut(&self.shape, SHAPE_BYTES_MAX),
             fields: self.fields.iter().map(field).collect(),
-            purpose: cut(&self.purpose),
+            purpose: cut(&self.purpose, WORDS_BYTES_MAX),
             rows: self.rows,
             bytes: self.bytes,
+            times: self.times,
             refers_to: self.refers_to.map(|id| id.0),
-            outcome: self.outcome.clone(),
-            subject: self.subject.clone(),
+            outcome: cut(&self.outcome, WORDS_BYTES_MAX),
+            subject: cut(&self.subject, WORDS_BYTES_MAX),
         };
         serde_json::to_vec(&payload).expect("strings and numbers only")
     }
@@ -274,6 +282,7 @@ impl Event {
             purpose: payload.purpose,
             rows: payload.rows,
             bytes: payload.bytes,
+            times: payload.times,
             refers_to: payload.refers_to.map(RecordId),
             outcome: payload.outcome,
             subject: payload.subject,
@@ -281,11 +290,11 @@ impl Event {
     }
 }
 
-fn cut(text: &str) -> String {
-    if text.len() <= SHAPE_BYTES_MAX {
+fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
         return text.to_owned();
     }
-    let end = (0..=SHAPE_BYTES_MAX).rev().find(|&end| text.is_char_boundary(end));
+    let end = (0..=bytes_max).rev().find(|&end| text.is_char_boundary(end));
     format!("{}… (cut)", &text[..end.unwrap_or(0)])
 }
 
@@ -358,6 +367,7 @@ mod tests {
             purpose: "ticket 12".into(),
             rows: Some(0),
             bytes: Some(12),
+            times: Some(2),
             refers_to: Some(RecordId(3)),
             outcome: "allowed".into(),
             subject: "x".into(),

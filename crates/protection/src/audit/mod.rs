@@ -22,6 +22,7 @@
 //! tail cut off is missed, up to the last second before a crash. Who has the keys, or puts an
 //! older copy of everything back, is not found out by this alone.
 
+mod counted;
 mod event;
 mod frame;
 mod head;
@@ -143,6 +144,17 @@ impl AuditLog {
     pub fn append(&self, event: &Event) -> Result<(), AuditError> {
         let payload = payload_of(event)?;
         self.shared.queue.lock().push(payload, QUEUE_MAX)?;
+        self.shared.filled.notify_one();
+        Ok(())
+    }
+
+    /// Appends an event that anybody can cause as often as they like, such as a failed log-in.
+    /// Equal ones are counted and become one record, within some seconds.
+    ///
+    /// # Errors
+    /// If the log is closed.
+    pub fn append_counted(&self, event: &Event) -> Result<(), AuditError> {
+        self.shared.queue.lock().count(event)?;
         self.shared.filled.notify_one();
         Ok(())
     }

@@ -1,3 +1,4 @@
+use super::counted::Counted;
 use super::frame::{Chain, Checkpoint, FRAME_BYTES_MAX, Group, Header};
 use super::{AuditError, End, Event, EventKind, RecordId, Shared, head, path_of};
 use crate::cipher::FileCipher;
@@ -42,6 +43,7 @@ type Answer = Result<RecordId, AuditError>;
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: Vec<Waiting>,
+    counted: Counted,
     /// How many of them somebody waits for.
     awaited: usize,
     closed: bool,
@@ -76,6 +78,23 @@ impl Queue {
         }
         self.waiting.push(Waiting { payload, told: None });
         Ok(())
+    }
+
+    pub(super) fn count(&mut self, event: &Event) -> Result<(), AuditError> {
+        if self.closed {
+            return Err(AuditError::Closed);
+        }
+        self.counted.add(event);
+        Ok(())
+    }
+
+    /// Moves what was counted to what waits, when it is time.
+    fn end_count(&mut self) {
+        if self.closed || self.counted.due().is_some_and(|due| due <= Instant::now()) {
+            let events = self.counted.take();
+            self.waiting
+                .extend(events.map(|event| Waiting { payload: event.to_payload(), told: None }));
+        }
     }
 
     pub(super) fn close(&mut self) {
@@ -177,6 +196,9 @@ impl Writer {
             let now = Instant::now();
             let mut until: Option<Instant> = None;
             let mut sooner = |at: Instant| until = Some(until.map_or(at, |other| other.min(at)));
+            if let Some(due) = queue.counted.due() {
+                sooner(due);
+            }
             if !queue.waiting.is_empty() {
                 sooner(*gather_until.get_or_insert(now + self.options.gather_for));
             }
@@ -197,6 +219,7 @@ impl Writer {
             }
         }
         queue.awaited = 0;
+        queue.end_count();
         (std::mem::take(&mut queue.waiting), queue.closed)
     }
 

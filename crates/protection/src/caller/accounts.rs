@@ -172,17 +172,8 @@ impl Directory {
     /// If the code is wrong, used or too old, there are accounts already, too many codes were
     /// wrong, or name or password is not allowed (the code still works then).
     pub fn enrol(&self, code: &str, name: &str, password: &str) -> Result<(), DirectoryError> {
-        let now = self.clock.now();
-        let source = [Source::Code];
-        let wait = self.throttle.lock().wait_ms(&source, now);
-        if let Some(retry_after_ms) = wait {
-            return Err(DirectoryError::Throttled { retry_after_ms });
-        }
         let _change = self.changes.lock();
-        if !self.is_right_code(code, now) {
-            self.throttle.lock().failed(&source, now);
-            return Err(DirectoryError::Code);
-        }
+        self.check_code(code)?;
         check_new(name, password, &ROLES_OF_THE_FIRST)?;
         if !self.is_empty() {
             return Err(DirectoryError::AlreadyEnrolled);
@@ -190,6 +181,24 @@ impl Directory {
         self.add_person(name, password, &ROLES_OF_THE_FIRST, "enrolment")?;
         self.state.write().code = None;
         self.records.delete(stored::ENROLMENT, stored::ENROLMENT_ID)?;
+        Ok(())
+    }
+
+    /// Whether [`Directory::enrol`] would take this code. A wrong one counts as a failure.
+    ///
+    /// # Errors
+    /// If the code is wrong, used or too old, or too many were wrong.
+    pub fn check_code(&self, code: &str) -> Result<(), DirectoryError> {
+        let now = self.clock.now();
+        let source = [Source::Code];
+        let mut throttle = self.throttle.lock();
+        if let Some(retry_after_ms) = throttle.wait_ms(&source, now) {
+            return Err(DirectoryError::Throttled { retry_after_ms });
+        }
+        if !self.is_right_code(code, now) {
+            throttle.failed(&source, now);
+            return Err(DirectoryError::Code);
+        }
         Ok(())
     }
 

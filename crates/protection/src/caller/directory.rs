@@ -21,7 +21,7 @@ pub struct Directory {
     pub(super) key_mac: MacKey,
     pub(super) session_mac: MacKey,
     pub(super) code_mac: MacKey,
-    name_mac: MacKey,
+    pub(super) name_mac: MacKey,
     /// Held through a whole change, also while the record store writes; readers do not wait.
     pub(super) changes: Mutex<()>,
     pub(super) state: RwLock<State>,

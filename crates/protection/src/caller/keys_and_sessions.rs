@@ -267,17 +267,7 @@ impl Directory {
     }
 
     pub(super) fn authenticate_key(&self, text: &str) -> Result<Caller, AuthError> {
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(AuthError::Invalid);
-        }
-        let decoded;
-        let pair = if text.contains(':') {
-            text
-        } else {
-            let bytes = STANDARD.decode(text).map_err(|_| AuthError::Invalid)?;
-            decoded = Zeroizing::new(String::from_utf8(bytes).map_err(|_| AuthError::Invalid)?);
-            decoded.as_str()
-        };
+        let pair = pair_of(text).ok_or(AuthError::Invalid)?;
         let (id, secret) = pair.split_once(':').ok_or(AuthError::Invalid)?;
         let mac = self.mac_of_key(id, secret);
         let state = self.state.read();
@@ -305,6 +295,21 @@ impl Directory {
             return Err(AuthError::Expired);
         }
         Ok(caller)
+    }
+
+    /// The id and owner of the key that `text` names, whether its secret is right or not.
+    pub(super) fn key_named(&self, text: &str) -> Option<(String, String)> {
+        let pair = pair_of(text)?;
+        let (id, _) = pair.split_once(':')?;
+        let state = self.state.read();
+        state.keys.get(id).map(|key| (id.to_owned(), key.stored.owner.clone()))
+    }
+
+    /// Whose session `token` is, also if that is over.
+    pub(super) fn session_owner(&self, token: &str) -> Option<String> {
+        let id = hex(&self.session_mac.sign(token.as_bytes()));
+        let state = self.state.read();
+        state.sessions.get(&id).map(|session| session.person.clone())
     }
 
     /// Starts a session for a person who just showed a password. It ends after 8 hours without a
@@ -442,6 +447,17 @@ impl Directory {
         }
         Ok(())
     }
+}
+
+/// `id:secret` of an API key, from that or its base64.
+fn pair_of(text: &str) -> Option<Zeroizing<String>> {
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    if text.contains(':') {
+        return Some(Zeroizing::new(text.to_owned()));
+    }
+    String::from_utf8(STANDARD.decode(text).ok()?).ok().map(Zeroizing::new)
 }
 
 fn random<const N: usize>() -> Zeroizing<[u8; N]> {

@@ -6,6 +6,7 @@
 //! records lets nobody in.
 
 mod accounts;
+mod attempt;
 mod directory;
 mod keys_and_sessions;
 mod password;
@@ -16,6 +17,7 @@ mod throttle;
 mod tests;
 
 pub use accounts::PersonSummary;
+pub use attempt::Attempt;
 pub use directory::Directory;
 pub use keys_and_sessions::{ApiKeySummary, NewApiKey, SessionToken};
 
@@ -75,6 +77,7 @@ impl FromStr for Role {
 pub struct UnknownRole;
 
 /// How somebody proves who they are.
+#[derive(Clone, Copy)]
 pub enum Credential<'a> {
     /// Name and password, from the log-in page or a Basic header.
     Password {

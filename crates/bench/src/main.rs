@@ -41,6 +41,12 @@ struct Options {
     /// Folder to work in; kept afterwards [default: a temporary one]
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Load nothing: ask what an earlier run left in `--dir`, with the same devices
+    #[arg(long, requires = "dir")]
+    ask_only: bool,
+    /// Ask only the questions whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 fn main() -> Result<()> {
@@ -64,9 +70,11 @@ fn main() -> Result<()> {
         "{} events of {} devices, {} documents a request, {} at once",
         options.events, options.devices, options.batch, options.clients
     );
-    let ingested = ingest::run(&server, &fleet, options.batch, options.clients)?;
-    print_ingested(&server, &ingested)?;
-    questions::run(&server, &fleet, options.repeat)?;
+    if !options.ask_only {
+        let ingested = ingest::run(&server, &fleet, options.batch, options.clients)?;
+        print_ingested(&server, &ingested)?;
+    }
+    questions::run(&server, &fleet, options.repeat, &options.only)?;
     println!(
         "\npeak memory of the server, questions included: {:.0} MiB",
         server.peak_memory_mib()?

@@ -13,11 +13,12 @@ struct Question {
     body: Value,
 }
 
-/// Asks each question until it is hot, then `repeat` times, and prints the medians.
-pub(crate) fn run(server: &Server, fleet: &Fleet, repeat: usize) -> Result<()> {
+/// Asks each question with `only` in its name until it is hot, then `repeat` times, and prints the
+/// medians.
+pub(crate) fn run(server: &Server, fleet: &Fleet, repeat: usize, only: &str) -> Result<()> {
     let authorization = server.authorization("analyst")?;
     println!("\n{:<52} {:>9} {:>9} {:>8}", "question, hot", "median ms", "worst ms", "aim ms");
-    for question in all(fleet) {
+    for question in all(fleet).into_iter().filter(|question| question.name.contains(only)) {
         let body = question.body.to_string();
         let ask = || -> Result<f64> {
             let start = Instant::now();

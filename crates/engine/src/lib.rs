@@ -47,8 +47,8 @@ pub use open::{Engine, OpenError, Settings};
 pub use people::AccountError;
 pub use protection::Released;
 pub use protection::caller::{
-    ApiKeySummary, AuthError, Caller, Credential, DirectoryError, NewApiKey,
-    PersonSummary, Role, SessionToken,
+    ApiKeySummary, AuthError, Caller, Credential, DirectoryError, NewApiKey, PersonSummary, Role,
+    SessionToken,
 };
 pub use protection::grant::Action;
 pub use protection::keys::{KeyError, Unlock};

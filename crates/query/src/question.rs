@@ -194,7 +194,7 @@ pub enum Measure {
     Distinct(String),
     /// Distinct values, HyperLogLog: UInt64.
     DistinctApprox(String),
-    /// Quantiles by linear interpolation (exact up to a million values in a group, then t-digest):
-    /// a List of Float64, one for each of these ranks in 0..=1.
+    /// Quantiles by linear interpolation (exact up to 65,536 values in a group, then within 0.05 %
+    /// of the value): a List of Float64, one for each of these ranks in 0..=1.
     Quantiles(String, Vec<f64>),
 }

@@ -21,6 +21,7 @@ mod column_cache;
 mod compaction;
 mod error;
 mod filter;
+mod ordinals;
 mod read;
 mod segment;
 mod store;
@@ -29,6 +30,7 @@ mod worker;
 
 pub use error::StoreError;
 pub use filter::{Filter, Pattern};
+pub use ordinals::{Ordinals, Terms};
 pub use read::{BLOCK, Block, Blocks, ReadError, Scored, Selection, Snapshot, View};
 pub use segment::{Column, KeywordColumn, MISSING, NumberColumn};
 pub use store::{Expect, Outcome, RowOutcome, Store, StoreSettings, StoredRow, TableStats};

@@ -1,13 +1,16 @@
 //! What a read sees: a frozen set of segments and buffer chunks, with their deletes.
 
 use crate::Filter;
-use crate::segment::{Column, Segment};
+use crate::ordinals::Ordinals;
+use crate::segment::{Column, KeywordColumn, Segment};
 use model::{Field, Table, Value};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// How many rows a [`Block`] has at most.
 pub const BLOCK: usize = 2048;
@@ -85,27 +88,62 @@ impl Snapshot {
     }
 
     /// The best `limit` rows by BM25 with the statistics of the whole snapshot, best first; ties
-    /// in the order of views and rows.
-    pub fn top_scored(&self, filter: &Filter, limit: usize) -> Result<Vec<Scored>, ReadError> {
-        let mut best: BinaryHeap<std::cmp::Reverse<Scored>> = BinaryHeap::new();
+    /// in the order of views and rows. Works on up to `threads` threads, the calling one among
+    /// them.
+    pub fn top_scored(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        threads: usize,
+    ) -> Result<Vec<Scored>, ReadError> {
         let statistics = crate::segment::Statistics::of(self);
-        for (number, view) in self.views.iter().enumerate() {
-            view.segment.best(&statistics, filter, &mut |row, score, floor| {
-                if !view.dead.contains(row) {
-                    best.push(std::cmp::Reverse(Scored { view: number as u32, row, score }));
-                    if best.len() > limit {
-                        best.pop();
-                    }
-                }
-                match best.peek() {
-                    Some(std::cmp::Reverse(worst)) if best.len() >= limit => worst.score,
-                    _ => floor,
-                }
-            })?;
-        }
-        let mut best: Vec<Scored> = best.into_iter().map(|scored| scored.0).collect();
+        let (next, cutoff) = (AtomicUsize::new(0), Cutoff::default());
+        let work = || -> Result<Vec<Scored>, ReadError> {
+            let mut best = BinaryHeap::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(view) = self.views.get(number) else { break };
+                view.best_scored(number as u32, &statistics, filter, limit, &cutoff, &mut best)?;
+            }
+            Ok(best.into_iter().map(|Reverse(scored)| scored).collect())
+        };
+        let found: Vec<Result<Vec<Scored>, ReadError>> = std::thread::scope(|scope| {
+            let helpers = threads.min(self.views.len()).max(1) - 1;
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+            let mut found = vec![work()];
+            found.extend(helpers.into_iter().map(|helper| {
+                helper.join().unwrap_or_else(|_| Err(ReadError::internal("a thread of a search")))
+            }));
+            found
+        });
+        let found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut best: Vec<Scored> = found.into_iter().flatten().collect();
         best.sort_by(|left, right| right.cmp(left));
+        best.truncate(limit);
         Ok(best)
+    }
+}
+
+/// A score that the answer's last row is known to reach, shared by the threads of a search.
+struct Cutoff(AtomicU32);
+
+impl Default for Cutoff {
+    fn default() -> Cutoff {
+        Cutoff(AtomicU32::new(f32::MIN.to_bits()))
+    }
+}
+
+impl Cutoff {
+    fn raise(&self, score: f32) {
+        let higher = |known: u32| (score > f32::from_bits(known)).then(|| score.to_bits());
+        // An error says that it is as high already.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, higher);
+    }
+
+    /// A row with exactly this score may still come first by its place, so the floor for other
+    /// threads lies just below.
+    fn floor(&self) -> f32 {
+        f32::from_bits(self.0.load(Ordering::Relaxed)).next_down()
     }
 }
 
@@ -185,6 +223,35 @@ impl View {
         Ok(selection)
     }
 
+    /// Puts the best rows of this view into `best`, which holds at most `limit`. The views that
+    /// one heap sees have to come in their order: a later row with an equal score loses.
+    fn best_scored(
+        &self,
+        number: u32,
+        statistics: &crate::segment::Statistics,
+        filter: &Filter,
+        limit: usize,
+        cutoff: &Cutoff,
+        best: &mut BinaryHeap<Reverse<Scored>>,
+    ) -> Result<(), ReadError> {
+        self.segment.best(statistics, filter, &mut |row, score, floor| {
+            if !self.dead.contains(row) {
+                best.push(Reverse(Scored { view: number, row, score }));
+                if best.len() > limit {
+                    best.pop();
+                }
+            }
+            let own = match best.peek() {
+                Some(Reverse(worst)) if best.len() >= limit => {
+                    cutoff.raise(worst.score);
+                    worst.score
+                }
+                _ => floor,
+            };
+            own.max(cutoff.floor())
+        })
+    }
+
     /// How many rows match, from postings where that is enough.
     pub fn count(&self, filter: &Filter) -> Result<u64, ReadError> {
         match self.segment.quick_count(&self.table, filter, &self.dead)? {
@@ -206,6 +273,20 @@ impl View {
     /// The column of a field, or of the companion `NAME.keyword`; `None` without values here.
     pub fn column(&self, field: &str) -> Result<Option<Column>, ReadError> {
         self.segment.column(&self.table, field)
+    }
+
+    /// The numbering of a keyword field that all views of the table share.
+    pub fn ordinals(&self, field: &str) -> Arc<Ordinals> {
+        self.segment.ordinals(&self.table, field)
+    }
+
+    /// The shared number of each ordinal of a column of this view.
+    pub fn translation(
+        &self,
+        ordinals: &Ordinals,
+        column: &KeywordColumn,
+    ) -> Result<Arc<[u32]>, ReadError> {
+        self.segment.translation(ordinals, column)
     }
 
     /// Rows per distinct keyword from postings; `None` if rows were deleted or there is no index.

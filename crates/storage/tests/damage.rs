@@ -49,7 +49,7 @@ fn ask(house: &House, table: &Arc<Table>) -> Result<Answers, StoreError> {
             counts.push(view.count(filter)?);
         }
     }
-    let best = snapshot.top_scored(&word(2), 10)?.into_iter().map(|hit| hit.score).collect();
+    let best = snapshot.top_scored(&word(2), 10, 2)?.into_iter().map(|hit| hit.score).collect();
     Ok(Answers { documents: house.try_documents(table)?, counts, best })
 }
 

@@ -144,7 +144,7 @@ fn look(house: &House, table: &Arc<Table>) -> Seen {
     let mut hits = Vec::new();
     for filter in &filters[..3] {
         let mut of_filter: Vec<(String, String)> = snapshot
-            .top_scored(filter, 100)
+            .top_scored(filter, 100, 2)
             .unwrap()
             .into_iter()
             .map(|hit| {

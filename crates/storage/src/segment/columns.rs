@@ -1,7 +1,8 @@
 //! Columns of a segment, read block by block.
 
+use super::presence::Presence;
 use crate::read::{Block, ReadError};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tantivy::columnar::{Column as TantivyColumn, ColumnIndex, StrColumn};
 
 /// The ordinal of a row without a value.
@@ -24,11 +25,12 @@ pub enum Column {
 #[derive(Clone)]
 pub struct KeywordColumn {
     column: Arc<StrColumn>,
+    presence: Arc<OnceLock<Presence>>,
 }
 
 impl KeywordColumn {
     pub(crate) fn new(column: StrColumn) -> KeywordColumn {
-        KeywordColumn { column: Arc::new(column) }
+        KeywordColumn { column: Arc::new(column), presence: Arc::default() }
     }
 
     pub(crate) fn index(&self) -> &ColumnIndex {
@@ -59,7 +61,9 @@ impl KeywordColumn {
             return;
         }
         out.resize(block.len(), MISSING);
-        each_first(ords, block, |place, ord| out[place] = ord as u32);
+        each_first(ords, &self.presence, block, |place, ord, present| {
+            out[place] = if present { ord as u32 } else { MISSING };
+        });
     }
 
     /// The ordinal of every value; `rows[i]` is the place of its row in the block.
@@ -98,6 +102,17 @@ impl KeywordColumn {
         Ok(terms)
     }
 
+    /// Every string, in the order of the ordinals.
+    pub(crate) fn each_term(&self, see: &mut dyn FnMut(&str)) -> Result<(), ReadError> {
+        let mut stream = self.column.dictionary().stream()?;
+        while stream.advance() {
+            let term = std::str::from_utf8(stream.key())
+                .map_err(|_| ReadError::internal("a term that is not UTF-8"))?;
+            see(term);
+        }
+        Ok(())
+    }
+
     /// The ordinal of a string, if any row of the segment has it.
     pub fn ord_of(&self, term: &str) -> Result<Option<u32>, ReadError> {
         Ok(self.column.dictionary().term_ord(term)?.map(|ord| ord as u32))
@@ -108,6 +123,7 @@ impl KeywordColumn {
 #[derive(Clone)]
 pub struct NumberColumn<T: PartialOrd> {
     column: Arc<TantivyColumn<T>>,
+    presence: Arc<OnceLock<Presence>>,
 }
 
 impl<T> NumberColumn<T>
@@ -115,7 +131,7 @@ where
     T: PartialOrd + Copy + Default + std::fmt::Debug + Send + Sync + 'static,
 {
     pub(crate) fn new(column: TantivyColumn<T>) -> NumberColumn<T> {
-        NumberColumn { column: Arc::new(column) }
+        NumberColumn { column: Arc::new(column), presence: Arc::default() }
     }
 
     pub(crate) fn index(&self) -> &ColumnIndex {
@@ -156,7 +172,8 @@ where
         with_full(&self.column, block, |values| out.extend_from_slice(values));
     }
 
-    /// The first value of each row and whether there is one. Replaces both.
+    /// The first value of each row and whether there is one; a row without one gets any value
+    /// that the column may have. Replaces both.
     pub fn first(&self, block: Block<'_>, out: &mut Vec<T>, present: &mut Vec<bool>) {
         present.clear();
         if self.is_full() {
@@ -165,11 +182,11 @@ where
             return;
         }
         out.clear();
-        out.resize(block.len(), T::default());
+        out.resize(block.len(), self.min());
         present.resize(block.len(), false);
-        each_first(&self.column, block, |place, value| {
+        each_first(&self.column, &self.presence, block, |place, value, there| {
             out[place] = value;
-            present[place] = true;
+            present[place] = there;
         });
     }
 
@@ -202,15 +219,26 @@ where
     use_values(&values);
 }
 
-fn each_first<T>(column: &TantivyColumn<T>, block: Block<'_>, mut see: impl FnMut(usize, T))
-where
+/// Calls `see` with the place of a row in the block, its first value and whether it has one. Rows
+/// without one are left out or come with the value of another row.
+fn each_first<T>(
+    column: &TantivyColumn<T>,
+    presence: &OnceLock<Presence>,
+    block: Block<'_>,
+    mut see: impl FnMut(usize, T, bool),
+) where
     T: PartialOrd + Copy + Default + std::fmt::Debug + Send + Sync + 'static,
 {
+    if let ColumnIndex::Optional(index) = &column.index {
+        let presence = presence.get_or_init(|| Presence::of(index));
+        presence.each_first(column, block, see);
+        return;
+    }
     let mut last = usize::MAX;
     each_value(column, block, |place, value| {
         if place != last {
             last = place;
-            see(place, value);
+            see(place, value, true);
         }
     });
 }

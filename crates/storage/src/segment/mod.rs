@@ -5,6 +5,7 @@ mod columns;
 mod layout;
 mod matching;
 mod pack;
+mod presence;
 mod rows;
 mod scoring;
 mod source;
@@ -19,11 +20,12 @@ pub(crate) use writer::{MergeInput, Written, build_file, build_in_memory, merge_
 
 use crate::Filter;
 use crate::column_cache::ColumnCache;
+use crate::ordinals::Ordinals;
 use crate::read::{ReadError, Selection};
 use crate::sealed_file::SealedReader;
 use bloom::Bloom;
 use model::{FieldId, FieldType, GeneratedId, Seq, StoredType, Table};
-use pack::{Pack, PackDirectory};
+use pack::{CachedReads, Pack, PackDirectory};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use tantivy::columnar::{ColumnIndex, DynamicColumn};
@@ -44,7 +46,7 @@ pub(crate) struct Segment {
     has_given_ids: bool,
     /// The field and direction that the rows stand in.
     sorted: Option<(FieldId, bool)>,
-    /// The key of its columns in the cache.
+    /// The key of its columns and stretches in the cache.
     cache_key: u64,
     cache: Arc<ColumnCache>,
 }
@@ -91,12 +93,13 @@ impl Segment {
             None => None,
         };
         let has_given_ids = bloom.is_some();
-        let directory =
-            PackDirectory::new(Arc::clone(&pack), &layout.schema, layout.text_fields())?;
+        let reads = CachedReads { cache: Arc::clone(cache), segment: cache.new_key() };
+        let cache_key = reads.segment;
+        let directory = PackDirectory::new(pack, reads, &layout.schema, layout.text_fields())?;
         let mut index = Index::open(directory)?;
         index.set_tokenizers(layout::tokenizers());
         index.set_fast_field_tokenizers(layout::tokenizers());
-        let mut segment = Segment::over(index, layout, cache)?;
+        let mut segment = Segment::over(index, layout, cache, cache_key)?;
         segment.bloom = bloom;
         segment.has_given_ids = has_given_ids;
         segment.sorted = segment.sort_if_full(table)?;
@@ -109,7 +112,7 @@ impl Segment {
         layout: Arc<Layout>,
         cache: &Arc<ColumnCache>,
     ) -> Result<Segment, ReadError> {
-        let mut segment = Segment::over(index, layout, cache)?;
+        let mut segment = Segment::over(index, layout, cache, cache.new_key())?;
         segment.has_given_ids = true;
         Ok(segment)
     }
@@ -118,6 +121,7 @@ impl Segment {
         index: Index,
         layout: Arc<Layout>,
         cache: &Arc<ColumnCache>,
+        cache_key: u64,
     ) -> Result<Segment, ReadError> {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let searcher = reader.searcher();
@@ -130,7 +134,7 @@ impl Segment {
             bloom: None,
             has_given_ids: false,
             sorted: None,
-            cache_key: cache.new_key(),
+            cache_key,
             cache: Arc::clone(cache),
         })
     }
@@ -196,14 +200,14 @@ impl Segment {
 
     /// The column of a Tantivy field, from the cache or read and cached.
     pub(crate) fn column_of(&self, field: TantivyField) -> Result<Option<Column>, ReadError> {
-        let key = (self.cache_key, field.field_id());
-        if let Some(column) = self.cache.get(key) {
+        let (segment, id) = (self.cache_key, field.field_id());
+        if let Some(column) = self.cache.get(segment, id) {
             return Ok(column);
         }
         let name = self.layout.column(field);
         let handles = self.reader().fast_fields().dynamic_column_handles(name)?;
         let Some(handle) = handles.into_iter().next() else {
-            self.cache.put(key, None, 0);
+            self.cache.put(segment, id, None, 0);
             return Ok(None);
         };
         let bytes = handle.num_bytes().get_bytes() as usize;
@@ -214,8 +218,20 @@ impl Segment {
             DynamicColumn::Bool(column) => Column::Bool(NumberColumn::new(column)),
             _ => return Err(ReadError::internal("a column of an unknown type")),
         };
-        self.cache.put(key, Some(column.clone()), bytes);
+        self.cache.put(segment, id, Some(column.clone()), bytes);
         Ok(Some(column))
+    }
+
+    pub(crate) fn ordinals(&self, table: &Table, name: &str) -> Arc<Ordinals> {
+        self.cache.ordinals(table.id, name)
+    }
+
+    pub(crate) fn translation(
+        &self,
+        ordinals: &Ordinals,
+        column: &KeywordColumn,
+    ) -> Result<Arc<[u32]>, ReadError> {
+        ordinals.translation(self.cache_key, column)
     }
 
     /// A column of `_seq` or `_ver`.
@@ -224,14 +240,14 @@ impl Segment {
         field: TantivyField,
     ) -> Result<Option<Arc<tantivy::columnar::Column<u64>>>, ReadError> {
         let name = self.layout.column(field);
-        let key = (self.cache_key, field.field_id());
-        if let Some(column) = self.cache.get_counter(key) {
+        let (segment, id) = (self.cache_key, field.field_id());
+        if let Some(column) = self.cache.get_counter(segment, id) {
             return Ok(column);
         }
         let fast_fields = self.reader().fast_fields();
         let bytes = fast_fields.column_num_bytes(name)?.get_bytes() as usize;
         let column = fast_fields.column_opt::<u64>(name)?.map(Arc::new);
-        self.cache.put_counter(key, column.clone(), bytes);
+        self.cache.put_counter(segment, id, column.clone(), bytes);
         Ok(column)
     }
 

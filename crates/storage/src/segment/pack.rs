@@ -12,6 +12,7 @@
 //! Tantivy writes several files at once; interleaving lets a segment of any size be written with
 //! bounded memory into one sequential sealed file.
 
+use crate::column_cache::ColumnCache;
 use crate::sealed_file::{SealedReader, SealedWriter};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -360,10 +361,63 @@ impl FileHandle for PackedFile {
     }
 }
 
+/// Where decrypted stretches of a segment's files are kept for the next reader.
+#[derive(Clone)]
+pub(crate) struct CachedReads {
+    pub(crate) cache: Arc<ColumnCache>,
+    /// The segment's key in the cache.
+    pub(crate) segment: u64,
+}
+
+/// A shorter read is served by the cache of frames.
+const STRETCH_MIN: usize = 16 * 1024;
+
+/// Postings, positions and norms are read whole by every question about a word; columns have
+/// their own entries in the cache, and documents are read once.
+fn is_read_again(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("idx" | "pos" | "fieldnorm"))
+}
+
+/// A file whose long reads are kept.
+struct CachedFile {
+    name: Arc<str>,
+    file: PackedFile,
+    reads: CachedReads,
+}
+
+impl fmt::Debug for CachedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CachedFile({} bytes)", self.file.length)
+    }
+}
+
+impl HasLen for CachedFile {
+    fn len(&self) -> usize {
+        self.file.length
+    }
+}
+
+impl FileHandle for CachedFile {
+    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        if range.len() < STRETCH_MIN {
+            return self.file.read_bytes(range);
+        }
+        let CachedReads { cache, segment } = &self.reads;
+        if let Some(bytes) = cache.get_stretch(*segment, &self.name, &range) {
+            return Ok(bytes);
+        }
+        let bytes = self.file.read_bytes(range.clone())?;
+        cache.put_stretch(*segment, &self.name, range, bytes.clone());
+        Ok(bytes)
+    }
+}
+
 /// A pack as a Tantivy directory with the schema that the table has today.
 #[derive(Clone)]
 pub(crate) struct PackDirectory {
     pack: Arc<Pack>,
+    reads: CachedReads,
     meta: Arc<Vec<u8>>,
     /// `.fieldnorm` with empty norms for text fields that were added after this segment.
     norms: Option<Arc<Vec<u8>>>,
@@ -372,6 +426,7 @@ pub(crate) struct PackDirectory {
 impl PackDirectory {
     pub(crate) fn new(
         pack: Arc<Pack>,
+        reads: CachedReads,
         schema: &tantivy::schema::Schema,
         text_fields: impl Iterator<Item = tantivy::schema::Field>,
     ) -> io::Result<PackDirectory> {
@@ -386,7 +441,7 @@ impl PackDirectory {
             "opstamp": 0,
         });
         let meta = Arc::new(serde_json::to_vec(&meta).map_err(io::Error::other)?);
-        let mut directory = PackDirectory { pack, meta, norms: None };
+        let mut directory = PackDirectory { pack, reads, meta, norms: None };
         directory.norms = directory.patched_norms(text_fields)?;
         Ok(directory)
     }
@@ -471,7 +526,12 @@ impl Directory for PackDirectory {
         if let (Some(norms), true) = (&self.norms, is_read_back(path)) {
             return Ok(Arc::new(SharedBytes(Arc::clone(norms))));
         }
-        match self.pack.file(&path.to_string_lossy()) {
+        let name = path.to_string_lossy();
+        match self.pack.file(&name) {
+            Some(file) if is_read_again(path) => {
+                let reads = self.reads.clone();
+                Ok(Arc::new(CachedFile { name: Arc::from(name), file, reads }))
+            }
             Some(file) => Ok(Arc::new(file)),
             None => Err(OpenReadError::FileDoesNotExist(path.to_owned())),
         }

@@ -5,6 +5,8 @@ use super::Segment;
 use crate::Filter;
 use crate::read::{ReadError, Snapshot};
 use model::{Table, TableId};
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tantivy::query::{Bm25StatisticsProvider, EnableScoring};
 use tantivy::schema::Field as TantivyField;
@@ -13,6 +15,9 @@ use tantivy::{DocSet, TERMINATED, Term};
 /// The views of a snapshot, for their statistics.
 pub(crate) struct Statistics {
     views: Vec<(Arc<Table>, Arc<Segment>)>,
+    /// In how many rows of a table a word stands: asked once for each, not once for each view.
+    frequencies: Mutex<HashMap<(TableId, Term), u64>>,
+    tokens: Mutex<HashMap<(TableId, TantivyField), u64>>,
 }
 
 impl Statistics {
@@ -22,6 +27,8 @@ impl Statistics {
             views: views
                 .map(|view| (Arc::clone(view.table()), Arc::clone(&view.segment)))
                 .collect(),
+            frequencies: Mutex::default(),
+            tokens: Mutex::default(),
         }
     }
 
@@ -46,10 +53,16 @@ impl TableStatistics<'_> {
 
 impl Bm25StatisticsProvider for TableStatistics<'_> {
     fn total_num_tokens(&self, field: TantivyField) -> tantivy::Result<u64> {
-        self.sum(|segment| match segment.layout.has(field) {
+        let key = (self.table, field);
+        if let Some(&known) = self.statistics.tokens.lock().get(&key) {
+            return Ok(known);
+        }
+        let tokens = self.sum(|segment| match segment.layout.has(field) {
             true => Ok(segment.reader().inverted_index(field)?.total_num_tokens()),
             false => Ok(0),
-        })
+        })?;
+        self.statistics.tokens.lock().insert(key, tokens);
+        Ok(tokens)
     }
 
     fn total_num_docs(&self) -> tantivy::Result<u64> {
@@ -57,13 +70,19 @@ impl Bm25StatisticsProvider for TableStatistics<'_> {
     }
 
     fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
-        self.sum(|segment| match segment.layout.has(term.field()) {
+        let key = (self.table, term.clone());
+        if let Some(&known) = self.statistics.frequencies.lock().get(&key) {
+            return Ok(known);
+        }
+        let rows = self.sum(|segment| match segment.layout.has(term.field()) {
             true => {
                 let index = segment.reader().inverted_index(term.field())?;
                 Ok(u64::from(index.doc_freq(term)?))
             }
             false => Ok(0),
-        })
+        })?;
+        self.statistics.frequencies.lock().insert(key, rows);
+        Ok(rows)
     }
 }
 

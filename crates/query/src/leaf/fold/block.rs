@@ -29,7 +29,8 @@ pub(super) struct Slot {
 pub(super) enum Loaded<'a, T> {
     /// One for each row.
     Full(&'a [T]),
-    /// One for each row, of which only those marked are there.
+    /// One for each row, of which only those marked are there; the others are values that the
+    /// column may have.
     Some(&'a [T], &'a [bool]),
     /// Each with the place of its row; places never fall.
     Many(&'a [u32], &'a [T]),
@@ -170,6 +171,8 @@ impl Slot {
                 if !full {
                     present.clear();
                     present.extend(ords.iter().map(|&ord| ord != MISSING));
+                    // What is not there still has to be a place in tables of ordinals.
+                    ords.iter_mut().for_each(|ord| *ord = if *ord == MISSING { 0 } else { *ord });
                 }
             }
             Column::Long(column) => {

@@ -79,6 +79,8 @@ impl<K: Hash + Eq + Clone> Interner<K> {
 pub(super) enum Keys {
     /// Keywords.
     Strings(Vec<String>),
+    /// Keywords by the numbers that all views share.
+    Shared(Vec<u32>),
     /// Integers, dates, booleans.
     Longs(Vec<i64>),
     /// Floats by their bits.
@@ -96,8 +98,8 @@ pub(super) struct Dimension {
 pub(super) enum Coder {
     /// No row has a value.
     Missing,
-    /// Ordinals of a keyword.
-    Ords { slot: usize, cardinality: u32 },
+    /// Ordinals of a keyword; with shared numbers, these are the keys.
+    Ords { slot: usize, cardinality: u32, shared: Option<Arc<[u32]>> },
     /// Integers in a small range.
     NearLongs { slot: usize, first: i64, count: u32 },
     /// Any integers.
@@ -154,6 +156,9 @@ impl Dimension {
             |of: &dyn Fn(u32) -> i64| Keys::Longs(codes.iter().map(|c| of(c - 1)).collect());
         Ok(match &self.coder {
             Coder::Missing => Keys::Longs(Vec::new()),
+            Coder::Ords { shared: Some(shared), .. } => {
+                Keys::Shared(codes.iter().map(|&code| shared[code as usize - 1]).collect())
+            }
             Coder::Ords { slot, .. } => {
                 let ords: Vec<u32> = codes.iter().map(|code| code - 1).collect();
                 match slots.get(*slot).column() {

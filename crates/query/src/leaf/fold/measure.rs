@@ -6,6 +6,7 @@ use super::quantile::Sample;
 use crate::Measure;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
+use std::sync::Arc;
 use storage::{Block, Column};
 
 /// How many bits a set of distinct ordinals may take before it becomes a hash set: 64 MiB.
@@ -21,6 +22,8 @@ pub(super) struct Accumulator {
     pub(super) seen: Option<Vec<u64>>,
     /// What is accumulated, one for each group and one at the front for what is left out.
     pub(super) state: State,
+    /// The numbers that all views share, by the ordinals of this one.
+    pub(super) shared: Option<Arc<[u32]>>,
 }
 
 /// What is accumulated.
@@ -62,17 +65,29 @@ impl Accumulator {
     ) -> Accumulator {
         if *measure == Measure::Rows {
             let state = if mask.is_some() { State::Seen } else { State::Rows };
-            return Accumulator { slot: None, mask, seen: mask.map(|_| Vec::new()), state };
+            return Accumulator {
+                slot: None,
+                mask,
+                seen: mask.map(|_| Vec::new()),
+                state,
+                shared: None,
+            };
         }
         let Some(number) = slot else {
-            return Accumulator { slot: None, mask, seen: None, state: State::Nothing };
+            return Accumulator {
+                slot: None,
+                mask,
+                seen: None,
+                state: State::Nothing,
+                shared: None,
+            };
         };
         let slot = slots.get(number);
         let state = State::new(measure, slot, cells);
         let needs_count = !matches!(state, State::Bits { .. } | State::Set(_) | State::Samples(_));
         let counts = mask.is_some() || !slot.is_full() || matches!(state, State::Seen);
         let seen = (needs_count && counts).then(Vec::new);
-        Accumulator { slot: Some(number), mask, seen, state }
+        Accumulator { slot: Some(number), mask, seen, state, shared: None }
     }
 
     /// Where its values come from.
@@ -192,7 +207,7 @@ impl State {
 
     fn distinct(slot: &Slot, cells: Option<usize>) -> State {
         let range = match slot.column() {
-            Column::Keyword(column) => Some((0, u64::from(column.cardinality()))),
+            Column::Keyword(column) => Some((0, u64::from(column.cardinality().max(1)))),
             Column::Bool(_) => Some((0, 2)),
             Column::Long(column) if !slot.has_doubles() => column
                 .max()
@@ -372,7 +387,7 @@ fn feed_each<S, T: Copy>(
 }
 
 /// Feeds the values of a block with their groups: one by one, or a run of one group at once.
-/// Values of rows that are left out may come with group 0.
+/// What is left out or not there comes with group 0: that costs less than a branch.
 fn feed<S, T: Copy>(
     state: &mut S,
     groups: &Groups,
@@ -387,9 +402,7 @@ fn feed<S, T: Copy>(
         }
         (Groups::One(group), Loaded::Some(values, present)) => {
             for (&value, &present) in values.iter().zip(present) {
-                if present {
-                    one(state, *group as usize, value);
-                }
+                one(state, if present { *group as usize } else { 0 }, value);
             }
         }
         (Groups::Each(groups), Loaded::Full(values)) => {
@@ -399,9 +412,7 @@ fn feed<S, T: Copy>(
         }
         (Groups::Each(groups), Loaded::Some(values, present)) => {
             for ((&group, &value), &present) in groups.iter().zip(values).zip(present) {
-                if present {
-                    one(state, group as usize, value);
-                }
+                one(state, if present { group as usize } else { 0 }, value);
             }
         }
         (Groups::Each(groups), Loaded::Many(rows, values)) => {

@@ -15,15 +15,20 @@ use roaring::RoaringBitmap;
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
+use storage::Ordinals;
 
 /// Precision of approximate distinct counts: 2^14 registers, about 0.8 % standard error.
 const HLL_LG_K: u8 = 14;
+/// The place in [`Merger::direct`] of a code without a group.
+const NO_GROUP: u32 = u32::MAX;
 
 /// All partials so far.
 pub(super) struct Merger {
     dimensions: Vec<Ids>,
-    /// Global group numbers by their codes.
+    /// Global group numbers by their codes …
     table: HashTable<u32>,
+    /// … and by the code where there is a single dimension.
+    direct: Vec<u32>,
     hasher: foldhash::fast::FixedState,
     /// For each group and dimension 0 for missing, otherwise 1 + the id.
     codes: Vec<u32>,
@@ -34,6 +39,8 @@ pub(super) struct Merger {
 
 /// Numbers for values across views.
 struct Ids {
+    /// Numbers that all views share take the place of `strings`.
+    shared: Option<Arc<Ordinals>>,
     strings: Interner<String>,
     longs: Interner<i64>,
     doubles: Interner<u64>,
@@ -53,20 +60,40 @@ struct Merged {
 }
 
 impl Ids {
-    fn new() -> Ids {
-        Ids { strings: Interner::new(), longs: Interner::new(), doubles: Interner::new() }
+    fn new(shared: Option<Arc<Ordinals>>) -> Ids {
+        let strings = Interner::new();
+        Ids { shared, strings, longs: Interner::new(), doubles: Interner::new() }
     }
 
     fn of(&mut self, keys: Keys) -> Vec<u32> {
         match keys {
-            Keys::Strings(keys) => keys.into_iter().map(|k| self.strings.number(k)).collect(),
+            Keys::Strings(keys) => match &self.shared {
+                Some(shared) => shared.numbers(&keys),
+                None => keys.into_iter().map(|k| self.strings.number(k)).collect(),
+            },
+            Keys::Shared(numbers) => numbers,
             Keys::Longs(keys) => keys.into_iter().map(|k| self.longs.number(k)).collect(),
             Keys::Doubles(keys) => keys.into_iter().map(|k| self.doubles.number(k)).collect(),
         }
     }
 
+    /// One hash for each value, the same in every run.
+    fn hashes(&self, keys: &Keys) -> Vec<u64> {
+        let hasher = foldhash::quality::FixedState::default();
+        match keys {
+            Keys::Strings(keys) => keys.iter().map(|key| hasher.hash_one(key.as_str())).collect(),
+            Keys::Shared(numbers) => self.shared.as_ref().map_or_else(Vec::new, |shared| {
+                shared.with_terms(|terms| {
+                    numbers.iter().map(|&number| hasher.hash_one(terms.get(number))).collect()
+                })
+            }),
+            Keys::Longs(keys) => keys.iter().map(|key| hasher.hash_one(key)).collect(),
+            Keys::Doubles(keys) => keys.iter().map(|key| hasher.hash_one(key)).collect(),
+        }
+    }
+
     /// The place of each id in the order of the values.
-    fn ranks(&self, ty: &DataType) -> Vec<u32> {
+    fn ranks(&self, ty: &DataType) -> Arc<[u32]> {
         fn ranks<K>(keys: &[K], compare: impl Fn(&K, &K) -> Ordering) -> Vec<u32> {
             let mut order: Vec<u32> = (0..keys.len() as u32).collect();
             order.sort_by(|&a, &b| compare(&keys[a as usize], &keys[b as usize]));
@@ -75,17 +102,28 @@ impl Ids {
             ranks
         }
         match ty {
-            DataType::Utf8 => ranks(self.strings.keys(), Ord::cmp),
+            DataType::Utf8 => match &self.shared {
+                Some(shared) => shared.ranks(),
+                None => ranks(self.strings.keys(), Ord::cmp).into(),
+            },
             DataType::Float64 => {
-                ranks(self.doubles.keys(), |a, b| f64::from_bits(*a).total_cmp(&f64::from_bits(*b)))
+                let compare = |a: &u64, b: &u64| f64::from_bits(*a).total_cmp(&f64::from_bits(*b));
+                ranks(self.doubles.keys(), compare).into()
             }
-            _ => ranks(self.longs.keys(), Ord::cmp),
+            _ => ranks(self.longs.keys(), Ord::cmp).into(),
         }
     }
 
     fn array(&self, ty: &DataType, codes: impl Iterator<Item = u32>) -> ArrayRef {
         let id = |code: u32| code.checked_sub(1).map(|id| id as usize);
         match ty {
+            DataType::Utf8 if self.shared.is_some() => {
+                let shared = self.shared.as_ref().expect("it was just seen");
+                shared.with_terms(|terms| {
+                    let value = |code: u32| code.checked_sub(1).map(|number| terms.get(number));
+                    Arc::new(codes.map(value).collect::<StringArray>())
+                })
+            }
             DataType::Utf8 => {
                 let keys = self.strings.keys();
                 let value = |code| id(code).and_then(|id| keys.get(id)).map(String::as_str);
@@ -115,25 +153,33 @@ impl Ids {
 
 impl Merger {
     /// An empty answer.
-    pub(super) fn new(dimensions: usize, measures: &[Measure], groups_max: usize) -> Merger {
-        let merged = |measure: &Measure| Merged {
+    /// `shared`: for each dimension, and `counted`: for each measure, the numbers that all
+    /// partials share.
+    pub(super) fn new(
+        shared: Vec<Option<Arc<Ordinals>>>,
+        measures: &[Measure],
+        counted: Vec<Option<Arc<Ordinals>>>,
+        groups_max: usize,
+    ) -> Merger {
+        let merged = |(measure, shared): (&Measure, Option<Arc<Ordinals>>)| Merged {
             measure: measure.clone(),
             counts: Vec::new(),
             longs: Vec::new(),
             doubles: Vec::new(),
             strings: Vec::new(),
-            ids: Ids::new(),
+            ids: Ids::new(shared),
             sets: Vec::new(),
             sketches: Vec::new(),
             samples: Vec::new(),
         };
         Merger {
-            dimensions: (0..dimensions).map(|_| Ids::new()).collect(),
+            groups: usize::from(shared.is_empty()),
+            dimensions: shared.into_iter().map(Ids::new).collect(),
             table: HashTable::new(),
+            direct: Vec::new(),
             hasher: foldhash::fast::FixedState::default(),
             codes: Vec::new(),
-            groups: usize::from(dimensions == 0),
-            measures: measures.iter().map(merged).collect(),
+            measures: measures.iter().zip(counted).map(merged).collect(),
             groups_max,
         }
     }
@@ -165,6 +211,9 @@ impl Merger {
     }
 
     fn group(&mut self, codes: &[u32]) -> u32 {
+        if let [code] = codes {
+            return self.group_of_one(*code);
+        }
         let hash = |codes: &[u32]| {
             let mut hasher = self.hasher.build_hasher();
             codes.hash(&mut hasher);
@@ -186,6 +235,20 @@ impl Merger {
         }
     }
 
+    /// The codes of a single dimension are close together: a table needs no hash.
+    fn group_of_one(&mut self, code: u32) -> u32 {
+        let place = code as usize;
+        if place >= self.direct.len() {
+            self.direct.resize((place + 1).max(self.direct.len() * 2), NO_GROUP);
+        }
+        if self.direct[place] == NO_GROUP {
+            self.direct[place] = self.groups as u32;
+            self.groups += 1;
+            self.codes.push(code);
+        }
+        self.direct[place]
+    }
+
     /// The answer: group columns, then measures, in the order of the keys, missing ones last.
     pub(super) fn finish(
         self,
@@ -193,7 +256,7 @@ impl Merger {
         measure_types: &[DataType],
     ) -> Result<Vec<ArrayRef>, QueryError> {
         let width = self.dimensions.len();
-        let ranks: Vec<Vec<u32>> =
+        let ranks: Vec<Arc<[u32]>> =
             self.dimensions.iter().zip(group_types).map(|(ids, ty)| ids.ranks(ty)).collect();
         let rank = |group: u32, place: usize| match self.codes[group as usize * width + place] {
             0 => u32::MAX,
@@ -292,7 +355,7 @@ impl Merged {
                 }
             }
             Part::Sets(keys, sets) if matches!(self.measure, Measure::DistinctApprox(_)) => {
-                let hashes = hashes(&keys);
+                let hashes = self.ids.hashes(&keys);
                 for (at, set) in targets.zip(sets) {
                     set.into_iter()
                         .for_each(|place| self.sketches[at].update(hashes[place as usize]));
@@ -385,14 +448,4 @@ fn too_large(field: &str) -> QueryError {
 
 fn sketch() -> HllSketch {
     HllSketch::new(HLL_LG_K, HllType::Hll8).expect("the precision is allowed")
-}
-
-/// One stable hash for each value.
-fn hashes(keys: &Keys) -> Vec<u64> {
-    let hasher = foldhash::quality::FixedState::default();
-    match keys {
-        Keys::Strings(keys) => keys.iter().map(|key| hasher.hash_one(key)).collect(),
-        Keys::Longs(keys) => keys.iter().map(|key| hasher.hash_one(key)).collect(),
-        Keys::Doubles(keys) => keys.iter().map(|key| hasher.hash_one(key)).collect(),
-    }
 }

@@ -28,7 +28,7 @@ use merge::Merger;
 use partial::{Part, Partial};
 use sieve::Sieve;
 use std::sync::Arc;
-use storage::{BLOCK, Block, Column, Filter, Selection};
+use storage::{BLOCK, Block, Column, Filter, Ordinals, Selection};
 
 /// Groups are numbered without a map up to this many.
 const CELLS_MAX: u64 = 1 << 20;
@@ -44,6 +44,8 @@ const CELLS_BYTES_MAX: u64 = 64 << 20;
 const PART_ROWS: usize = 1 << 20;
 /// How many codes of numbers and dates are worth a table.
 const NEAR_MAX: usize = 1 << 20;
+/// Fields with more strings, counted once in each view, are merged by string.
+const SHARED_MAX: u64 = 1 << 24;
 /// Memory is charged and the clock read once in this many blocks.
 const CHECK_BLOCKS: usize = 16;
 
@@ -57,6 +59,8 @@ struct Plan<'a> {
     masks: Vec<&'a Filter>,
     /// Filters that count the values of fields without a column.
     exists: Vec<Filter>,
+    /// For each group the numbers that all views share, if it groups by a keyword.
+    shared: Vec<Option<Arc<Ordinals>>>,
 }
 
 struct Planned<'a> {
@@ -66,6 +70,8 @@ struct Planned<'a> {
     mask: Option<usize>,
     /// Place in `exists`: the measure counts rows that have the field.
     exists: Option<usize>,
+    /// The numbers that all views share, if it counts distinct keywords.
+    shared: Option<Arc<Ordinals>>,
 }
 
 /// A view with its rows and masks.
@@ -93,7 +99,8 @@ pub(super) fn fold(
 ) -> Result<Vec<ArrayRef>, QueryError> {
     let plan = Plan::new(job, filter, groups, measures)?;
     let asked: Vec<Measure> = measures.iter().map(|of| of.measure.clone()).collect();
-    let mut merger = Merger::new(groups.len(), &asked, job.limits.groups);
+    let counted = plan.measures.iter().map(|planned| planned.shared.clone()).collect();
+    let mut merger = Merger::new(plan.shared.clone(), &asked, counted, job.limits.groups);
     if groups.is_empty() && asked.iter().all(|measure| *measure == Measure::Rows) {
         merger.add(plan.only_counts(job, measures)?)?;
         return finish(job, merger, &plan, measures);
@@ -158,7 +165,14 @@ impl<'a> Plan<'a> {
             measures: Vec::new(),
             masks: Vec::new(),
             exists: Vec::new(),
+            shared: Vec::new(),
         };
+        for (group, kind) in groups.iter().zip(&plan.group_kinds) {
+            plan.shared.push(match (&group.by, kind) {
+                (GroupBy::Terms(name), Some(Kind::Keyword)) => shared_ordinals(job, name)?,
+                _ => None,
+            });
+        }
         for MeasureOf { measure, filter } in measures {
             let kind = match measured(measure) {
                 Some(name) => field::kind(job.tables, name)?,
@@ -183,7 +197,15 @@ impl<'a> Plan<'a> {
                 }
                 _ => None,
             };
-            plan.measures.push(Planned { measure, kind, mask, exists });
+            let shared = match measure {
+                Measure::Distinct(name) | Measure::DistinctApprox(name)
+                    if kind == Some(Kind::Keyword) =>
+                {
+                    shared_ordinals(job, name)?
+                }
+                _ => None,
+            };
+            plan.measures.push(Planned { measure, kind, mask, exists, shared });
         }
         Ok(plan)
     }
@@ -360,7 +382,10 @@ impl<'a> Plan<'a> {
                 }
                 (None, Some(name), Some(kind)) => {
                     let slot = slots.open(&view.place.view, name, kind)?;
-                    Accumulator::new(planned.measure, slot, planned.mask, slots, cells)
+                    let mut accumulator =
+                        Accumulator::new(planned.measure, slot, planned.mask, slots, cells);
+                    accumulator.shared = translation(view, slots, slot, planned.shared.as_ref())?;
+                    accumulator
                 }
                 _ => Accumulator::new(planned.measure, None, planned.mask, slots, cells),
             };
@@ -371,7 +396,8 @@ impl<'a> Plan<'a> {
 
     fn numbering(&self, view: &Ready<'_>, slots: &mut Slots) -> Result<Numbering, QueryError> {
         let mut dimensions = Vec::with_capacity(self.groups.len());
-        for ((group, kind), masks) in self.groups.iter().zip(&self.group_kinds).zip(&view.filters) {
+        let kinds = self.group_kinds.iter().zip(&self.shared);
+        for ((group, (kind, shared)), masks) in self.groups.iter().zip(kinds).zip(&view.filters) {
             let slot = match (&group.by, kind) {
                 (
                     GroupBy::Terms(name)
@@ -385,7 +411,10 @@ impl<'a> Plan<'a> {
             let coder = match (&group.by, slot) {
                 (GroupBy::Filters(_), _) => Coder::Filters { masks: masks.clone() },
                 (_, None) => Coder::Missing,
-                (GroupBy::Terms(_), Some(slot)) => terms_coder(slots, slot),
+                (GroupBy::Terms(_), Some(number)) => {
+                    let shared = translation(view, slots, slot, shared.as_ref())?;
+                    terms_coder(slots, number, shared)
+                }
                 (GroupBy::Date { field, interval, time_zone, offset_ms }, Some(slot)) => {
                     let rounding = Rounding {
                         interval: *interval,
@@ -437,13 +466,40 @@ fn measured(measure: &Measure) -> Option<&str> {
     }
 }
 
-fn terms_coder(slots: &Slots, slot: usize) -> Coder {
+/// The numbers that all views share, where all are views of one table: else a keyword of the one
+/// has nothing to do with that of the other.
+fn shared_ordinals(job: &Job<'_>, name: &str) -> Result<Option<Arc<Ordinals>>, QueryError> {
+    let ([_], Some(first)) = (job.tables, job.places.first()) else { return Ok(None) };
+    let mut strings = 0;
+    for place in job.places {
+        if let Some(Column::Keyword(column)) = place.view.column(name)? {
+            strings += u64::from(column.cardinality());
+        }
+    }
+    Ok((strings <= SHARED_MAX).then(|| first.view.ordinals(name)))
+}
+
+/// The shared number of each ordinal of the column in `slot`.
+fn translation(
+    view: &Ready<'_>,
+    slots: &Slots,
+    slot: Option<usize>,
+    shared: Option<&Arc<Ordinals>>,
+) -> Result<Option<Arc<[u32]>>, QueryError> {
+    let (Some(shared), Some(slot)) = (shared, slot) else { return Ok(None) };
+    match slots.get(slot).column() {
+        Column::Keyword(column) => Ok(Some(view.place.view.translation(shared, column)?)),
+        _ => Ok(None),
+    }
+}
+
+fn terms_coder(slots: &Slots, slot: usize, shared: Option<Arc<[u32]>>) -> Coder {
     let opened = slots.get(slot);
     if opened.has_doubles() {
         return Coder::Doubles { slot, seen: Interner::new() };
     }
     match opened.column() {
-        Column::Keyword(column) => Coder::Ords { slot, cardinality: column.cardinality() },
+        Column::Keyword(column) => Coder::Ords { slot, cardinality: column.cardinality(), shared },
         Column::Bool(_) => Coder::NearLongs { slot, first: 0, count: 2 },
         Column::Long(column) => match near(column.min(), column.max()) {
             Some(count) => Coder::NearLongs { slot, first: column.min(), count },

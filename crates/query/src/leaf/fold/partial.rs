@@ -86,6 +86,7 @@ fn part(
     alone: bool,
 ) -> Result<Part, QueryError> {
     let slot = accumulator.slot();
+    let shared = accumulator.shared.as_deref();
     let seen = match accumulator.seen {
         Some(seen) => pick(&seen, used),
         None => rows.to_vec(),
@@ -124,7 +125,7 @@ fn part(
                 ones(&union).into_iter().map(|code| decoded(first, code)).collect();
             let place = places(&union);
             let sets = sets.into_iter().map(|set| set.into_iter().map(&place).collect()).collect();
-            Part::Sets(keys_of(slots, slot, &values)?, sets)
+            Part::Sets(keys_of(slots, slot, shared, &values)?, sets)
         }
         State::Set(set) => {
             let mut number_of = vec![u32::MAX; used.last().map_or(0, |last| *last as usize + 1)];
@@ -147,7 +148,7 @@ fn part(
                     sets[number_of[group as usize] as usize].push(place as u32);
                 }
             }
-            Part::Sets(keys_of(slots, slot, &values)?, sets)
+            Part::Sets(keys_of(slots, slot, shared, &values)?, sets)
         }
         State::Samples(mut samples) => Part::Samples(
             used.iter().map(|&group| std::mem::take(&mut samples[group as usize])).collect(),
@@ -193,11 +194,19 @@ fn places(words: &[u64]) -> impl Fn(u32) -> u32 {
 }
 
 /// Distinct raw values (ordinals, integers, bits of floats), ascending, as keys.
-fn keys_of(slots: &Slots, slot: Option<usize>, values: &[u64]) -> Result<Keys, QueryError> {
+fn keys_of(
+    slots: &Slots,
+    slot: Option<usize>,
+    shared: Option<&[u32]>,
+    values: &[u64],
+) -> Result<Keys, QueryError> {
     let Some(slot) = slot else { return Ok(Keys::Longs(Vec::new())) };
     let slot = slots.get(slot);
-    Ok(match slot.column() {
-        Column::Keyword(column) => {
+    Ok(match (slot.column(), shared) {
+        (Column::Keyword(_), Some(shared)) => {
+            Keys::Shared(values.iter().map(|&value| shared[value as usize]).collect())
+        }
+        (Column::Keyword(column), None) => {
             let ords: Vec<u32> = values.iter().map(|&value| value as u32).collect();
             Keys::Strings(column.terms(&ords)?)
         }

@@ -94,7 +94,8 @@ fn by_score(job: &Job<'_>, filter: &Filter, limit: usize) -> Result<Vec<Winner>,
         codes: vec![coded(number_of_double(f64::from(scored.score)), true)],
         texts: vec![None],
     };
-    Ok(job.scope.snapshot.top_scored(filter, limit)?.into_iter().map(winner).collect())
+    let best = job.scope.snapshot.top_scored(filter, limit, job.limits.threads)?;
+    Ok(best.into_iter().map(winner).collect())
 }
 
 fn by_columns(

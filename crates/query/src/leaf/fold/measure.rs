@@ -6,11 +6,16 @@ use super::quantile::Sample;
 use crate::Measure;
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
+use std::ops::AddAssign;
 use std::sync::Arc;
 use storage::{Block, Column};
 
 /// How many bits a set of distinct ordinals may take before it becomes a hash set: 64 MiB.
 const BITS_MAX: u64 = 1 << 29;
+/// How many cells a sum has while there are few groups; a power of two …
+const LANES: usize = 4;
+/// … which is up to this many.
+const LANED_MAX: usize = 4096;
 
 /// One measure over one view.
 pub(super) struct Accumulator {
@@ -35,11 +40,11 @@ pub(super) enum State {
     /// [`Accumulator::seen`] is the answer: masked rows, or values.
     Seen,
     /// Sums of integers.
-    LongSum(Vec<i128>),
+    LongSum(Sums<i128>),
     /// Sums of floats.
-    DoubleSum(Vec<f64>),
+    DoubleSum(Sums<f64>),
     /// Sums of squares.
-    Squares(Vec<f64>),
+    Squares(Sums<f64>),
     /// Smallest or largest integer.
     LongEnd { ends: Vec<i64>, largest: bool },
     /// Smallest or largest float.
@@ -52,6 +57,50 @@ pub(super) enum State {
     Set(HashSet<(u32, u64), RandomState>),
     /// Values.
     Samples(Vec<Sample>),
+}
+
+/// Sums with the number of their values. Few groups have several cells each, which take turns:
+/// adding to the cell that was just written would wait for it.
+pub(super) struct Sums<T> {
+    cells: Vec<(T, u64)>,
+    lanes: usize,
+    turn: usize,
+}
+
+impl<T: Copy + Default + AddAssign> Sums<T> {
+    /// `cells`: how many groups there can be, if that is known.
+    fn new(cells: Option<usize>) -> Sums<T> {
+        let lanes = if cells.is_some_and(|cells| cells <= LANED_MAX) { LANES } else { 1 };
+        Sums { cells: Vec::new(), lanes, turn: 0 }
+    }
+
+    fn grow(&mut self, groups: usize) {
+        let len = (groups * self.lanes).max(self.cells.len());
+        self.cells.resize(len, (T::default(), 0));
+    }
+
+    #[inline]
+    fn add(&mut self, group: usize, sum: T, values: u64) {
+        self.turn = (self.turn + 1) & (self.lanes - 1);
+        let cell = &mut self.cells[group * self.lanes + self.turn];
+        cell.0 += sum;
+        cell.1 += values;
+    }
+
+    /// The sum of a group and the number of its values.
+    pub(super) fn of(&self, group: u32) -> (T, u64) {
+        let cells = &self.cells[group as usize * self.lanes..][..self.lanes];
+        let mut all = (T::default(), 0);
+        for (sum, values) in cells {
+            all.0 += *sum;
+            all.1 += values;
+        }
+        all
+    }
+
+    fn bytes(&self) -> usize {
+        self.cells.capacity() * size_of::<(T, u64)>()
+    }
 }
 
 impl Accumulator {
@@ -84,7 +133,15 @@ impl Accumulator {
         };
         let slot = slots.get(number);
         let state = State::new(measure, slot, cells);
-        let needs_count = !matches!(state, State::Bits { .. } | State::Set(_) | State::Samples(_));
+        let needs_count = !matches!(
+            state,
+            State::LongSum(_)
+                | State::DoubleSum(_)
+                | State::Squares(_)
+                | State::Bits { .. }
+                | State::Set(_)
+                | State::Samples(_)
+        );
         let counts = mask.is_some() || !slot.is_full() || matches!(state, State::Seen);
         let seen = (needs_count && counts).then(Vec::new);
         Accumulator { slot: Some(number), mask, seen, state, shared: None }
@@ -103,8 +160,8 @@ impl Accumulator {
         }
         match &mut self.state {
             State::Nothing | State::Rows | State::Seen | State::Set(_) => {}
-            State::LongSum(sums) => sums.resize(len.max(sums.len()), 0),
-            State::DoubleSum(sums) | State::Squares(sums) => sums.resize(len.max(sums.len()), 0.0),
+            State::LongSum(sums) => sums.grow(len),
+            State::DoubleSum(sums) | State::Squares(sums) => sums.grow(len),
             State::LongEnd { ends, largest } => {
                 ends.resize(len.max(ends.len()), if *largest { i64::MIN } else { i64::MAX });
             }
@@ -125,8 +182,8 @@ impl Accumulator {
         let seen = self.seen.as_ref().map_or(0, |seen| seen.capacity() * 8);
         seen + match &self.state {
             State::Nothing | State::Rows | State::Seen => 0,
-            State::LongSum(sums) => sums.capacity() * 16,
-            State::DoubleSum(sums) | State::Squares(sums) => sums.capacity() * 8,
+            State::LongSum(sums) => sums.bytes(),
+            State::DoubleSum(sums) | State::Squares(sums) => sums.bytes(),
             State::LongEnd { ends, .. } => ends.capacity() * 8,
             State::DoubleEnd { ends, .. } => ends.capacity() * 8,
             State::OrdEnd { ends, .. } => ends.capacity() * 4,
@@ -194,10 +251,10 @@ impl State {
             Measure::Rows => State::Rows,
             Measure::Values(_) => State::Seen,
             Measure::Sum(_) | Measure::Mean(_) if slot.has_doubles() => {
-                State::DoubleSum(Vec::new())
+                State::DoubleSum(Sums::new(cells))
             }
-            Measure::Sum(_) | Measure::Mean(_) => State::LongSum(Vec::new()),
-            Measure::SumOfSquares(_) => State::Squares(Vec::new()),
+            Measure::Sum(_) | Measure::Mean(_) => State::LongSum(Sums::new(cells)),
+            Measure::SumOfSquares(_) => State::Squares(Sums::new(cells)),
             Measure::Min(_) => ends(false),
             Measure::Max(_) => ends(true),
             Measure::Distinct(_) | Measure::DistinctApprox(_) => State::distinct(slot, cells),
@@ -235,22 +292,25 @@ impl State {
                 sums,
                 groups,
                 slot.longs(),
-                |sums, group, value| sums[group] += i128::from(value),
-                |sums, group, values| sums[group] += sum_longs(values),
+                |sums, group, value| sums.add(group, i128::from(value), 1),
+                |sums, group, values| sums.add(group, sum_longs(values), values.len() as u64),
             ),
             State::DoubleSum(sums) => feed(
                 sums,
                 groups,
                 slot.doubles(),
-                |sums, group, value| sums[group] += value,
-                |sums, group, values| sums[group] += sum_doubles(values),
+                |sums, group, value| sums.add(group, value, 1),
+                |sums, group, values| sums.add(group, sum_doubles(values), values.len() as u64),
             ),
             State::Squares(sums) if slot.has_doubles() => feed(
                 sums,
                 groups,
                 slot.doubles(),
-                |sums, group, value| sums[group] += value * value,
-                |sums, group, values| sums[group] += values.iter().map(|v| v * v).sum::<f64>(),
+                |sums, group, value| sums.add(group, value * value, 1),
+                |sums, group, values| {
+                    let sum = values.iter().map(|value| value * value).sum();
+                    sums.add(group, sum, values.len() as u64);
+                },
             ),
             State::Squares(sums) => {
                 let square = |value: i64| value as f64 * value as f64;
@@ -258,9 +318,10 @@ impl State {
                     sums,
                     groups,
                     slot.longs(),
-                    |sums, group, value| sums[group] += square(value),
+                    |sums, group, value| sums.add(group, square(value), 1),
                     |sums, group, values| {
-                        sums[group] += values.iter().map(|&value| square(value)).sum::<f64>();
+                        let sum = values.iter().map(|&value| square(value)).sum();
+                        sums.add(group, sum, values.len() as u64);
                     },
                 );
             }

@@ -94,8 +94,14 @@ fn part(
     Ok(match accumulator.state {
         State::Nothing => Part::Nothing,
         State::Rows | State::Seen => Part::Counts(seen),
-        State::LongSum(sums) => Part::LongSums(pick(&sums, used), seen),
-        State::DoubleSum(sums) | State::Squares(sums) => Part::DoubleSums(pick(&sums, used), seen),
+        State::LongSum(sums) => {
+            let (sums, seen) = used.iter().map(|&group| sums.of(group)).unzip();
+            Part::LongSums(sums, seen)
+        }
+        State::DoubleSum(sums) | State::Squares(sums) => {
+            let (sums, seen) = used.iter().map(|&group| sums.of(group)).unzip();
+            Part::DoubleSums(sums, seen)
+        }
         State::LongEnd { ends, .. } => Part::LongEnds(pick(&ends, used), seen),
         State::DoubleEnd { ends, .. } => Part::DoubleEnds(pick(&ends, used), seen),
         State::OrdEnd { ends, .. } => {

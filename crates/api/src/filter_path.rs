@@ -3,7 +3,10 @@
 //! Paths as in Elasticsearch: parts between dots, `*` inside a part for any characters, `**` for
 //! any number of parts, a leading `-` to take something away. Arrays are stepped into.
 
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// A parsed `filter_path`.
 #[derive(Debug)]
@@ -26,18 +29,150 @@ impl FilterPath {
         asks.then_some(filter)
     }
 
-    /// What is left of `value`; an answer of which nothing is left is `{}`.
-    pub(crate) fn apply(&self, value: Value) -> Value {
-        let mut left = Some(value);
-        if !self.keep.is_empty() {
-            let paths: Vec<&[String]> = self.keep.iter().map(Vec::as_slice).collect();
-            left = left.and_then(|value| kept(value, &paths));
+    /// Reads an answer and keeps what is left of it, without ever holding the rest: a bulk answer
+    /// may be large where one member of it is asked for. Of nothing, `{}` is left.
+    ///
+    /// # Errors
+    /// If the answer is no JSON.
+    pub(crate) fn read<'de, D: Deserializer<'de>>(&self, answer: D) -> Result<Value, D::Error> {
+        let keep: Vec<&[String]> = self.keep.iter().map(Vec::as_slice).collect();
+        let drop = self.drop.iter().map(Vec::as_slice).collect();
+        let part = Part { keep: (!keep.is_empty()).then_some(keep), drop };
+        Ok(match part.deserialize(answer)? {
+            Left::Value(value) => value,
+            Left::Unkept | Left::Dropped => Value::Object(Map::new()),
+        })
+    }
+}
+
+/// A part of an answer that is being read, with the paths that go through it.
+struct Part<'p> {
+    /// `None`: all of it is kept.
+    keep: Option<Vec<&'p [String]>>,
+    drop: Vec<&'p [String]>,
+}
+
+/// What is left of a part.
+enum Left {
+    /// No path keeps it.
+    Unkept,
+    /// It was taken away, or all that was in it.
+    Dropped,
+    Value(Value),
+}
+
+impl<'p> Part<'p> {
+    /// The member `name` of this part.
+    fn member(&self, name: &str) -> Part<'p> {
+        let keep = self.keep.as_ref().map(|keep| below(keep, name));
+        let keep = keep.filter(|keep| !ends(keep));
+        Part { keep, drop: below(&self.drop, name) }
+    }
+
+    /// An item of this part, which is an array: it is stepped into.
+    fn item(&self) -> Part<'p> {
+        Part { keep: self.keep.clone(), drop: self.drop.clone() }
+    }
+
+    /// What is left of an object or array, of whose parts `kept` were kept and `left` are left.
+    fn whole(&self, kept: usize, left: usize, value: Value) -> Left {
+        match (kept, left) {
+            (0, _) if self.keep.is_some() => Left::Unkept,
+            (1.., 0) => Left::Dropped,
+            _ => Left::Value(value),
         }
-        if !self.drop.is_empty() {
-            let paths: Vec<&[String]> = self.drop.iter().map(Vec::as_slice).collect();
-            left = left.and_then(|value| dropped(value, &paths));
+    }
+
+    fn scalar(&self, value: impl Into<Value>) -> Left {
+        match self.keep {
+            Some(_) => Left::Unkept,
+            None => Left::Value(value.into()),
         }
-        left.unwrap_or_else(|| Value::Object(Map::new()))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Part<'_> {
+    type Value = Left;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Left, D::Error> {
+        if ends(&self.drop) {
+            from.deserialize_ignored_any(IgnoredAny)?;
+            return Ok(Left::Dropped);
+        }
+        match &self.keep {
+            Some(keep) if keep.is_empty() => {
+                from.deserialize_ignored_any(IgnoredAny)?;
+                Ok(Left::Unkept)
+            }
+            None if self.drop.is_empty() => Value::deserialize(from).map(Left::Value),
+            _ => from.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_> {
+    type Value = Left;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Left, A::Error> {
+        let (mut left, mut kept) = (Map::new(), 0);
+        while let Some(name) = members.next_key::<String>()? {
+            match members.next_value_seed(self.member(&name))? {
+                Left::Unkept => {}
+                Left::Dropped => kept += 1,
+                Left::Value(value) => {
+                    kept += 1;
+                    left.insert(name, value);
+                }
+            }
+        }
+        Ok(self.whole(kept, left.len(), Value::Object(left)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Left, A::Error> {
+        let (mut left, mut kept) = (Vec::new(), 0);
+        while let Some(item) = items.next_element_seed(self.item())? {
+            match item {
+                Left::Unkept => {}
+                Left::Dropped => kept += 1,
+                Left::Value(value) => {
+                    kept += 1;
+                    left.push(value);
+                }
+            }
+        }
+        Ok(self.whole(kept, left.len(), Value::Array(left)))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Left, E> {
+        Ok(self.scalar(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Left, E> {
+        Ok(self.scalar(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Left, E> {
+        Ok(self.scalar(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Left, E> {
+        Ok(self.scalar(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Left, E> {
+        Ok(self.scalar(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Left, E> {
+        Ok(self.scalar(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Left, E> {
+        Ok(self.scalar(Value::Null))
     }
 }
 
@@ -65,61 +200,6 @@ fn below<'a>(paths: &[&'a [String]], name: &str) -> Vec<&'a [String]> {
 /// Whether a path ends here: nothing is left of it, or only a `**`.
 fn ends(paths: &[&[String]]) -> bool {
     paths.iter().any(|path| path.is_empty() || (path.len() == 1 && path[0] == "**"))
-}
-
-fn kept(value: Value, paths: &[&[String]]) -> Option<Value> {
-    if ends(paths) {
-        return Some(value);
-    }
-    if paths.is_empty() {
-        return None;
-    }
-    match value {
-        Value::Object(members) => {
-            let left: Map<String, Value> = members
-                .into_iter()
-                .filter_map(|(name, value)| {
-                    let value = kept(value, &below(paths, &name))?;
-                    Some((name, value))
-                })
-                .collect();
-            (!left.is_empty()).then_some(Value::Object(left))
-        }
-        Value::Array(items) => {
-            let left: Vec<Value> = items.into_iter().filter_map(|item| kept(item, paths)).collect();
-            (!left.is_empty()).then_some(Value::Array(left))
-        }
-        _ => None,
-    }
-}
-
-fn dropped(value: Value, paths: &[&[String]]) -> Option<Value> {
-    if ends(paths) {
-        return None;
-    }
-    if paths.is_empty() {
-        return Some(value);
-    }
-    match value {
-        Value::Object(members) => {
-            let had_members = !members.is_empty();
-            let left: Map<String, Value> = members
-                .into_iter()
-                .filter_map(|(name, value)| {
-                    let value = dropped(value, &below(paths, &name))?;
-                    Some((name, value))
-                })
-                .collect();
-            (!left.is_empty() || !had_members).then_some(Value::Object(left))
-        }
-        Value::Array(items) => {
-            let had_items = !items.is_empty();
-            let left: Vec<Value> =
-                items.into_iter().filter_map(|item| dropped(item, paths)).collect();
-            (!left.is_empty() || !had_items).then_some(Value::Array(left))
-        }
-        scalar => Some(scalar),
-    }
 }
 
 /// Whether `pattern`, in which `*` stands for any characters, is the whole of `name`.
@@ -160,11 +240,11 @@ mod tests {
                 ],
             },
         });
-        let left = match FilterPath::parse(filter) {
-            Some(filter) => filter.apply(answer),
-            None => answer,
-        };
-        assert_eq!(left, expected, "{filter}");
+        let filter = FilterPath::parse(filter).unwrap();
+        let written = answer.to_string();
+        let read = filter.read(&mut serde_json::Deserializer::from_str(&written)).unwrap();
+        assert_eq!(read, expected, "{filter:?}");
+        assert_eq!(filter.read(answer).unwrap(), expected, "{filter:?}");
     }
 
     #[test]
@@ -174,6 +254,8 @@ mod tests {
         check("hits.hits._id", json!({ "hits": { "hits": [{ "_id": "1" }, { "_id": "2" }] } }));
         check("hits.hits._source.a", json!({ "hits": { "hits": [{ "_source": { "a": 1 } }] } }));
         check("nothing", json!({}));
+        check("hits.total.value.deeper", json!({}));
+        check("took,-took", json!({}));
     }
 
     #[test]

@@ -137,14 +137,25 @@ impl Reply {
                 bytes.into()
             }
             Body::Written(bytes) => {
-                let value = serde_json::from_slice(&bytes)
-                    .map_err(|error| ApiError::internal(format!("written answer: {error}")))?;
-                let (bytes, media_type) = render_json(value, filter, pretty, wants_yaml, accepted);
+                let read = match &filter {
+                    Some(filter) => filter.read(&mut serde_json::Deserializer::from_slice(&bytes)),
+                    None => serde_json::from_slice(&bytes),
+                };
+                let value =
+                    read.map_err(|error| ApiError::internal(format!("written answer: {error}")))?;
+                drop(bytes);
+                let (bytes, media_type) = render_json(value, pretty, wants_yaml, accepted);
                 headers.push((CONTENT_TYPE, media_type));
                 bytes
             }
             Body::Json(value) => {
-                let (bytes, media_type) = render_json(value, filter, pretty, wants_yaml, accepted);
+                let value = match &filter {
+                    Some(filter) => filter
+                        .read(value)
+                        .map_err(|error| ApiError::internal(format!("filtered answer: {error}")))?,
+                    None => value,
+                };
+                let (bytes, media_type) = render_json(value, pretty, wants_yaml, accepted);
                 headers.push((CONTENT_TYPE, media_type));
                 bytes
             }
@@ -176,15 +187,10 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 fn render_json(
     value: Value,
-    filter: Option<FilterPath>,
     pretty: bool,
     wants_yaml: bool,
     accepted: Accepted,
 ) -> (Bytes, HeaderValue) {
-    let value = match filter {
-        Some(filter) => filter.apply(value),
-        None => value,
-    };
     if wants_yaml {
         return (to_yaml(&value).into(), HeaderValue::from_static("application/yaml"));
     }

@@ -1,5 +1,9 @@
 //! Bad input: a clear 4xx that names the item, the rest of the batch kept, nothing lost, no panic.
-#![expect(clippy::unwrap_used, reason = "tests are free")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests are free, and say what they saw"
+)]
 
 use conformance::{Caller, Node};
 use serde_json::{Value, json};
@@ -22,8 +26,13 @@ fn start() -> (Node, Caller) {
     (node, engineer)
 }
 
-/// Still there, still right, and nobody panicked.
+/// No bad input of these tests needs more than this, in a build that is not optimised.
+const PEAK_MIB_MAX: u64 = 512;
+
+/// Still there, still right, within its memory, and nobody panicked.
 fn is_well(node: &Node, expected: u64) {
+    let peak = node.peak_memory_mib();
+    assert!(peak <= PEAK_MIB_MAX, "{peak} MiB");
     let analyst = node.caller("analyst");
     assert_eq!(analyst.post("/bad/_count", &json!({})).expect(200)["count"], expected);
     let log = fs::read_to_string(node.program.log()).unwrap();
@@ -221,4 +230,59 @@ fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 413");
     is_well(&node, 0);
+}
+
+/// Zeros by the gigabyte, as a few megabytes of gzip.
+fn gzip_bomb() -> Vec<u8> {
+    use flate2::{Compression, write::GzEncoder};
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let zeros = vec![b'0'; 1 << 20];
+    (0..1024).for_each(|_| gzip.write_all(&zeros).unwrap());
+    gzip.finish().unwrap()
+}
+
+#[test]
+fn many_large_bad_bodies_at_once_stay_within_memory() {
+    let (node, engineer) = start();
+    let refused =
+        "{\"create\":{}}\n{\"n\":\"not a number\",\"message\":\"some words that go with it\"}\n";
+    let rows = 60_000;
+    let body = refused.repeat(rows);
+    let deep = format!("{{\"create\":{{}}}}\n{}\n", "{\"a\":".repeat(1_000_000));
+    let wide: String = (0..100_000).map(|n| format!("\"f{n}\":{n},")).collect();
+    let wide = format!("{{\"create\":{{}}}}\n{{{}\"n\":1}}\n", wide);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let answer = engineer.bulk("/bad/_bulk?filter_path=errors", body.as_bytes());
+                assert_eq!(answer.expect(200)["errors"], true);
+            });
+        }
+        for body in [&deep, &wide] {
+            scope.spawn(|| {
+                let answer = engineer.bulk("/bad/_bulk?filter_path=errors", body.as_bytes());
+                let clear = answer.status >= 400 || answer.json()["errors"] == true;
+                assert!(clear, "{}", answer.status);
+            });
+        }
+    });
+    is_well(&node, 0);
+    let address = node.url().strip_prefix("http://").unwrap();
+    let bomb = gzip_bomb();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    let head = format!(
+        "POST /bad/_bulk HTTP/1.1\r\nhost: x\r\nauthorization: ApiKey {}\r\n\
+         content-type: application/x-ndjson\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+        engineer.api_key(),
+        bomb.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // It may answer and hang up before it has read all.
+    let _ = stream.write_all(&bomb);
+    let mut answer = [0_u8; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    is_well(&node, 0);
+    println!("peak memory: {} MiB", node.peak_memory_mib());
 }

@@ -214,6 +214,19 @@ impl Node {
         self.running.as_ref().map(|running| running.0.id())
     }
 
+    /// The most memory that the server's process ever held, in MiB.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[track_caller]
+    pub fn peak_memory_mib(&self) -> u64 {
+        let process = self.process().expect("the server runs");
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("its state");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+        let kib = line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number");
+        kib / 1024
+    }
+
     /// Where it listens.
     pub fn url(&self) -> &str {
         &self.url

@@ -56,6 +56,14 @@ pub struct StoreSettings {
     pub background: bool,
 }
 
+/// Writers stop when the buffer holds so many flushes' worth of rows.
+const FLUSHES_WAITING_MAX: usize = 3;
+/// How long a row waits in front of a buffer that is nearly full: 10,000 rows a second for each
+/// writer.
+const PACE_PER_ROW: Duration = Duration::from_micros(100);
+/// No request waits longer for this.
+const PACE_MAX: Duration = Duration::from_secs(2);
+
 impl StoreSettings {
     /// What a server uses.
     pub fn new(
@@ -406,6 +414,7 @@ impl Store {
         let ids: Vec<Box<str>> =
             batch.batch().rows.iter().filter_map(|row| row.id.clone()).collect();
 
+        store.keep_pace(&inner.settings, batch.batch().rows.len());
         let mut state = store.wait_for_room(&inner.settings)?;
         state = store.wait_for_ids(state, batch.batch(), expects);
         if state.closing {
@@ -685,9 +694,26 @@ impl TableStore {
         }
     }
 
+    /// Slows a writer down before the buffer is full: the more rows wait for a flush, the longer,
+    /// so that every request waits a little instead of a few for a whole flush.
+    fn keep_pace(&self, settings: &StoreSettings, rows: usize) {
+        if !settings.background {
+            return;
+        }
+        let over = |held: usize, flush: usize| {
+            held.saturating_sub(flush) as f64 / (flush * (FLUSHES_WAITING_MAX - 1)) as f64
+        };
+        let state = self.state.lock();
+        let full = over(state.buffer.rows(), settings.flush_rows)
+            .max(over(state.buffer.bytes(), settings.flush_bytes));
+        drop(state);
+        if full > 0.0 {
+            std::thread::sleep(PACE_PER_ROW.mul_f64(full.min(1.0) * rows as f64).min(PACE_MAX));
+        }
+    }
+
     /// Waits while the buffer holds several flushes' worth of rows.
     fn wait_for_room(&self, settings: &StoreSettings) -> Result<MutexGuard<'_, State>, StoreError> {
-        const FLUSHES_WAITING_MAX: usize = 3;
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
         let mut state = self.state.lock();
         while settings.background

@@ -138,8 +138,8 @@ impl Engine {
             Arc::clone(&clock),
         )?);
         let policy = Arc::new(Policy::standard());
-        let pseudonyms = Arc::new(Pseudonyms::new(&keys));
         let classifier = Arc::new(Classifier::standard());
+        let pseudonyms = Arc::new(Pseudonyms::with_classifier(&keys, &classifier));
         let sealer = Sealer::new(keys, Arc::clone(&pseudonyms), classifier, Arc::clone(&clock));
         let guard = Guard::new(Arc::clone(&audit), Arc::clone(&policy), Arc::clone(&clock));
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);

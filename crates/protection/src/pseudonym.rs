@@ -1,3 +1,4 @@
+use crate::classify::kind::{self, KIND_BYTES_MAX, SECRET_PREFIX};
 use crate::classify::{Classifier, Finding, Hints, normalise};
 use crate::keys::{KeyRing, MacKey};
 use foldhash::quality::RandomState;
@@ -24,14 +25,6 @@ pub struct Pseudonyms {
 /// Characters that spell 128 bits.
 const CODE_CHARS: usize = 26;
 const CODE_BYTES: usize = 16;
-const SECRET_PREFIX: &str = "secret-";
-const KIND_BYTES_MAX: usize = 32;
-
-/// Kinds whose pseudonyms are known by sight.
-const KINDS: [&str; 15] = [
-    "email", "phone", "ip", "mac", "ssid", "user", "account", "session", "device", "name",
-    "address", "card", "iban", "position", "body",
-];
 
 const SHARDS: usize = 16;
 const SLOTS: usize = 8192;
@@ -55,12 +48,18 @@ struct Slot {
 }
 
 impl Pseudonyms {
-    /// Pseudonyms under `ring`.
+    /// Pseudonyms under `ring`; questions are read by the standard rules.
     pub fn new(ring: &KeyRing) -> Pseudonyms {
+        Pseudonyms::with_classifier(ring, &Classifier::standard())
+    }
+
+    /// Pseudonyms under `ring`; questions are read by the rules of `classifier`, which must be the
+    /// sealer's: what is stored as a pseudonym is looked for as one.
+    pub fn with_classifier(ring: &KeyRing, classifier: &Classifier) -> Pseudonyms {
         Pseudonyms {
             personal: ring.mac_key("pseudonym"),
             secret: ring.mac_key("secret-tag"),
-            classifier: Classifier::standard(),
+            classifier: classifier.clone(),
             hasher: RandomState::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
         }
@@ -249,7 +248,7 @@ pub fn is_pseudonym(text: &str) -> bool {
 }
 
 fn is_known(kind: &str) -> bool {
-    kind.starts_with(SECRET_PREFIX) || KINDS.contains(&kind)
+    kind.starts_with(SECRET_PREFIX) || kind::find(kind).is_some()
 }
 
 /// The part before the colon, if `text` has the form of a pseudonym of any kind.
@@ -276,7 +275,7 @@ pub(crate) fn pseudonym_around(text: &str, colon: usize) -> Option<Range<usize>>
     let word = &text[colon - length..colon];
     let kind_bytes = match word.rfind(SECRET_PREFIX) {
         Some(start) => word.len() - start,
-        None => KINDS.iter().filter(|kind| word.ends_with(**kind)).map(|kind| kind.len()).max()?,
+        None => kind::at_end_of(word)?.len(),
     };
     Some(colon - kind_bytes..end)
 }

@@ -84,6 +84,11 @@ impl Sealer {
         Sealer { ring, pseudonyms, classifier, clock, id_kinds: RwLock::default() }
     }
 
+    /// The rules it asks; see [`Classifier::adopt`].
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
     /// Rules on the fields of `table` that have no class yet and that `batch` has values for,
     /// then seals the batch.
     ///

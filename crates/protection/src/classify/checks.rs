@@ -26,6 +26,12 @@ pub(super) fn is_card(digits: &[u8]) -> bool {
     issued && luhn(digits)
 }
 
+/// As [`is_card`], for a text; blanks and dashes do not count.
+pub(super) fn is_card_text(text: &str) -> bool {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !b" -".contains(byte)).collect();
+    digits.iter().all(u8::is_ascii_digit) && is_card(&digits)
+}
+
 fn luhn(digits: &[u8]) -> bool {
     let sum: u32 = digits
         .iter()
@@ -223,6 +229,31 @@ pub(super) fn looks_like_phone(text: &str) -> bool {
         && text.len() <= 24
         && text.starts_with(['+', '(', '0'])
         && text.bytes().all(|byte| byte.is_ascii_digit() || b"+()-/. ".contains(&byte))
+}
+
+/// Years that somebody can have lived.
+pub(super) fn looks_like_age(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(|age| (1.0..=120.0).contains(&age))
+}
+
+/// `PWD=/tmp` is where a program runs, not a password.
+pub(super) fn is_no_folder(text: &str) -> bool {
+    !text.starts_with(['/', '~', '\\', '.']) && text.as_bytes().get(1) != Some(&b':')
+}
+
+/// No word of the sentences that programs write about users in general.
+pub(super) fn is_user(value: &[u8]) -> bool {
+    const WORDS: [&str; 14] = [
+        "user", "invalid", "the", "a", "an", "illegal", "this", "that", "unknown", "by", "for",
+        "from", "child", "is",
+    ];
+    !WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
+        && value.iter().any(|&byte| byte.is_ascii_alphanumeric() || byte >= 0x80)
+}
+
+/// No word of a sentence about authentication.
+pub(super) fn is_header_token(value: &[u8]) -> bool {
+    !value.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-')
 }
 
 /// `dXNlcjpwYXNz`: base 64 with a colon inside, as in a `Basic` header.

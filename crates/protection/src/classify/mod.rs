@@ -4,8 +4,10 @@
 //!   values.
 //! * [`Classifier::find_in_text`] finds personal and secret values inside a text.
 //!
-//! The rules are data (`field_rules.rs`, `text_rules.rs`) with examples that the tests run; what
-//! is recognised by its shape alone (addresses, numbers with checksums) is code (`shapes.rs`).
+//! The rules are data (`rules/*.yaml`) with examples that the tests run, and a company adds its own
+//! ([`OwnRules`]); what is recognised by its shape alone (addresses, numbers with checksums) is
+//! code (`shapes.rs`). What is written in another spelling (base 64, percent codes, full-width) is
+//! read in the plain one (`views.rs`).
 //!
 //! ```
 //! let classifier = protection::classify::Classifier::standard();
@@ -18,32 +20,76 @@
 //! What never happens here: no keys, no replacing; a ruling never quotes a value.
 
 mod checks;
-mod field_rules;
+pub(crate) mod kind;
 mod names;
 mod normal;
+mod own_rules;
+mod rule;
+mod rule_file;
 mod shapes;
 mod text;
-mod text_rules;
+mod views;
 mod words;
 
 pub(crate) use normal::normalise;
+pub use own_rules::{OwnRules, RulesError};
 
-use field_rules::FieldRule;
 use model::{Class, FieldType, Values};
 use names::Names;
+use parking_lot::RwLock;
+use rule::{FieldRule, HintWords, RuleSet};
+use rule_file::RuleFile;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use text::TextScanner;
 
-/// The rules, ready to be asked. Cheap to clone.
+/// The rules, ready to be asked. Clones share them: what one adopts holds for all.
 #[derive(Clone)]
 pub struct Classifier {
-    rules: Arc<Rules>,
+    rules: Arc<RwLock<Arc<Rules>>>,
 }
 
-struct Rules {
-    names: Names,
+/// Rules of one moment; see [`Classifier::rules`].
+pub(crate) struct Rules {
+    own: Names,
     text: TextScanner,
+}
+
+/// The rules that come with Clerestory.
+struct Standard {
+    set: RuleSet,
+    names: Names,
+    words: HintWords,
+}
+
+/// The standard rules, read once per process.
+fn standard() -> &'static Standard {
+    static STANDARD: LazyLock<Standard> = LazyLock::new(Standard::read);
+    &STANDARD
+}
+
+impl Standard {
+    fn read() -> Standard {
+        let fields: RuleFile = serde_norway::from_str(include_str!("rules/fields.yaml"))
+            .expect("the tests read the same file");
+        let texts: RuleFile = serde_norway::from_str(include_str!("rules/texts.yaml"))
+            .expect("the tests read the same file");
+        let set = RuleSet {
+            fields: fields
+                .fields
+                .iter()
+                .map(|rule| Arc::new(rule.compile().expect("the tests check every rule")))
+                .collect(),
+            texts: texts
+                .texts
+                .iter()
+                .map(|rule| Arc::new(rule.compile().expect("the tests check every rule")))
+                .collect(),
+        };
+        let words = fields.words.expect("the tests read the same file");
+        let names = Names::new(set.fields.clone(), words.noise.clone());
+        Standard { set, names, words }
+    }
 }
 
 /// What there is to know about a field.
@@ -111,52 +157,113 @@ impl Hints {
 const SAMPLE_VALUES_MAX: usize = 128;
 
 impl Classifier {
-    /// The rules that come with Clerestory. Built once per process.
+    /// The rules that come with Clerestory; read once per process.
     pub fn standard() -> Classifier {
         static RULES: LazyLock<Arc<Rules>> =
-            LazyLock::new(|| Arc::new(Rules { names: Names::new(), text: TextScanner::new() }));
-        Classifier { rules: Arc::clone(&RULES) }
+            LazyLock::new(|| Arc::new(Rules::new(&OwnRules::default())));
+        Classifier { rules: Arc::new(RwLock::new(Arc::clone(&RULES))) }
+    }
+
+    /// The standard rules and those of a company, as YAML; see [`OwnRules`].
+    ///
+    /// # Errors
+    /// [`RulesError`]: the first thing that is wrong, with rule and line.
+    pub fn with_rules(yaml: &str) -> Result<Classifier, RulesError> {
+        let classifier = Classifier::standard();
+        classifier.adopt(&OwnRules::parse(yaml)?);
+        Ok(classifier)
+    }
+
+    /// Puts `own` in the place of the company's rules until now, here and in all clones. The next
+    /// batch is sealed by them; what is stored stays as it is.
+    pub fn adopt(&self, own: &OwnRules) {
+        let rules = Arc::new(Rules::new(own));
+        *self.rules.write() = rules;
     }
 
     /// Rules on a field by its name and type, then by what most of its values look like.
     pub fn rule_on_field(&self, facts: &FieldFacts<'_>) -> Verdict {
-        let sample = Sample::of(facts.values);
-        let fits = |rule: &FieldRule| rule.values.is_none_or(|looks| sample.mostly(looks));
-        if let Some(rule) = self.rules.names.find(facts.name, facts.ty, fits)
-            // A fact by its name does not make an address out of a place.
-            && !(rule.class == Class::Open && matches!(facts.ty, FieldType::Ip | FieldType::GeoPoint))
-        {
-            let by = if rule.values.is_some() { "name and values" } else { "name" };
-            return ruled(rule.class, rule.kind, format!("{by}: {}", rule.name));
-        }
-        match facts.ty {
-            FieldType::GeoPoint => ruled(Class::Special, "position", "type: geo_point".to_owned()),
-            FieldType::Ip => ruled(Class::Personal, "ip", "type: ip".to_owned()),
-            FieldType::Keyword | FieldType::Text => self.rule_by_values(&sample, facts.name),
-            _ => nothing_spoke(),
-        }
+        self.rules().rule_on_field(facts)
     }
 
     /// Finds personal and secret values in `text`. `out` is replaced by the findings: ascending,
     /// without overlaps, on character boundaries.
     pub fn find_in_text(&self, text: &str, out: &mut Vec<Finding>) {
-        self.rules.text.find(text, Hints::TEXT, out);
+        self.find(text, Hints::TEXT, out);
     }
 
     /// As [`Classifier::find_in_text`], for a value of a field.
     pub(crate) fn find(&self, text: &str, hints: Hints, out: &mut Vec<Finding>) {
-        self.rules.text.find(text, hints, out);
+        self.rules().find(text, hints, out);
     }
 
     /// How to read the open values of the field called `name`.
     pub(crate) fn hints(&self, name: &str) -> Hints {
-        names::hints(name)
+        self.rules().hints(name)
     }
 
     /// Whether `text` is the number of a payment card; blanks and dashes do not count.
     pub(crate) fn is_card(&self, text: &str) -> bool {
-        let digits: Vec<u8> = text.bytes().filter(|byte| !b" -".contains(byte)).collect();
-        digits.iter().all(u8::is_ascii_digit) && checks::is_card(&digits)
+        checks::is_card_text(text)
+    }
+
+    /// The rules as they are now: who asks often asks these.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read())
+    }
+}
+
+impl Rules {
+    fn new(own: &OwnRules) -> Rules {
+        let standard = standard();
+        let mut set = standard.set.clone();
+        set.fields.extend(own.set.fields.iter().cloned());
+        set.texts.extend(own.set.texts.iter().cloned());
+        let names = Names::new(own.set.fields.clone(), standard.words.noise.clone());
+        Rules { text: TextScanner::new(&set), own: names }
+    }
+
+    /// As [`Classifier::find`].
+    pub(crate) fn find(&self, text: &str, hints: Hints, out: &mut Vec<Finding>) {
+        self.text.find(text, hints, out);
+    }
+
+    fn hints(&self, name: &str) -> Hints {
+        names::hints(name, &standard().words)
+    }
+
+    fn rule_on_field(&self, facts: &FieldFacts<'_>) -> Verdict {
+        let sample = Sample::of(facts.values);
+        let fits = |rule: &FieldRule| {
+            rule.check.is_none() || sample.mostly(|value| rule.takes_value(value))
+        };
+        let standard = self.standard_verdict(facts, &sample, fits);
+        let own = self.own.find(facts.name, facts.ty, fits).map(verdict_of);
+        match own {
+            Some(own) if own.class > standard.class => own,
+            _ => standard,
+        }
+    }
+
+    fn standard_verdict(
+        &self,
+        facts: &FieldFacts<'_>,
+        sample: &Sample,
+        fits: impl Fn(&FieldRule) -> bool,
+    ) -> Verdict {
+        // A fact by its name does not make an address out of a place.
+        let is_place = matches!(facts.ty, FieldType::Ip | FieldType::GeoPoint);
+        if let Some(rule) = standard().names.find(facts.name, facts.ty, fits)
+            && !(rule.class == Class::Open && is_place)
+        {
+            return verdict_of(rule);
+        }
+        match facts.ty {
+            FieldType::GeoPoint => ruled(Class::Special, "position", "type: geo_point".to_owned()),
+            FieldType::Ip => ruled(Class::Personal, "ip", "type: ip".to_owned()),
+            FieldType::Keyword | FieldType::Text => self.rule_by_values(sample, facts.name),
+            _ => nothing_spoke(),
+        }
     }
 
     /// A field whose values are, for the most part, each nothing but one personal or secret value.
@@ -191,6 +298,11 @@ impl fmt::Debug for Classifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Classifier(…)")
     }
+}
+
+fn verdict_of(rule: &FieldRule) -> Verdict {
+    let by = if rule.check.is_some() { "name and values" } else { "name" };
+    ruled(rule.class, rule.kind, format!("{by}: {}", rule.name))
 }
 
 fn ruled(class: Class, kind: &'static str, reason: String) -> Verdict {

@@ -1,19 +1,19 @@
 use super::Hints;
-use super::field_rules::{
-    CARD_WORDS, FIELD_RULES, FieldRule, NOISE, VERSION_WORDS, WEB_WORDS, suggests_secret,
-};
+use super::rule::{FieldRule, HintWords};
 use super::words::Words;
 use hashbrown::HashMap;
 use model::{Class, FieldType};
+use std::sync::Arc;
 
 /// Finds the rules that a field's name falls under.
 pub(super) struct Names {
-    by_name: HashMap<&'static [u8], Vec<Named>, foldhash::fast::RandomState>,
+    by_name: HashMap<Box<[u8]>, Vec<Named>, foldhash::fast::RandomState>,
+    /// Words at the end of a name that say how a value is written, not what it is.
+    noise: Vec<String>,
 }
 
-#[derive(Clone, Copy)]
 struct Named {
-    rule: &'static FieldRule,
+    rule: Arc<FieldRule>,
     /// Only if the name is the whole last part of the path.
     whole: bool,
 }
@@ -22,16 +22,15 @@ impl Names {
     /// No name in the table has more words than this.
     const WORDS_MAX: usize = 5;
 
-    pub(super) fn new() -> Names {
-        let mut by_name: HashMap<&[u8], Vec<Named>, _> = HashMap::default();
-        for rule in FIELD_RULES {
-            for name in rule.names {
-                let bare = name.strip_prefix('=');
-                let named = Named { rule, whole: bare.is_some() };
-                by_name.entry(bare.unwrap_or(name).as_bytes()).or_default().push(named);
+    pub(super) fn new(rules: Vec<Arc<FieldRule>>, noise: Vec<String>) -> Names {
+        let mut by_name: HashMap<Box<[u8]>, Vec<Named>, _> = HashMap::default();
+        for rule in rules {
+            for name in &rule.fields {
+                let named = Named { rule: Arc::clone(&rule), whole: name.whole };
+                by_name.entry(name.joined.as_bytes().into()).or_default().push(named);
             }
         }
-        Names { by_name }
+        Names { by_name, noise }
     }
 
     /// The first rule that fits the end of `name`, the type and, by `fits`, the values.
@@ -40,7 +39,7 @@ impl Names {
         name: &str,
         ty: FieldType,
         fits: impl Fn(&FieldRule) -> bool,
-    ) -> Option<&'static FieldRule> {
+    ) -> Option<&FieldRule> {
         let words = Words::of(name.as_bytes());
         let mut found: Option<&FieldRule> = None;
         for end in (1..=words.count()).rev() {
@@ -49,7 +48,7 @@ impl Names {
             if found.is_none() || shorter.is_some_and(|rule| rule.class != Class::Open) {
                 found = shorter;
             }
-            let is_noise = NOISE.iter().any(|noise| noise.as_bytes() == words.word(end - 1));
+            let is_noise = self.noise.iter().any(|noise| noise.as_bytes() == words.word(end - 1));
             if !is_noise || found.is_some_and(|rule| rule.class != Class::Open) {
                 break;
             }
@@ -64,15 +63,15 @@ impl Names {
         end: usize,
         ty: FieldType,
         fits: impl Fn(&FieldRule) -> bool,
-    ) -> Option<&'static FieldRule> {
+    ) -> Option<&FieldRule> {
         (end.saturating_sub(Self::WORDS_MAX)..end).find_map(|from| {
             spellings(words.span(from, end)).find_map(|name| {
                 let takes = |named: &&Named| {
                     (!named.whole || words.is_leaf(from))
                         && named.rule.types.has(ty)
-                        && fits(named.rule)
+                        && fits(&named.rule)
                 };
-                Some(self.by_name.get(name)?.iter().find(takes)?.rule)
+                Some(&*self.by_name.get(name)?.iter().find(takes)?.rule)
             })
         })
     }
@@ -87,55 +86,27 @@ fn spellings(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// What a field's name says about how to read its open values.
-pub(super) fn hints(name: &str) -> Hints {
+pub(super) fn hints(name: &str, known: &HintWords) -> Hints {
     let words = Words::of(name.as_bytes());
-    let last = words.count().checked_sub(1).map(|last| words.word(last));
+    let suggests_secret =
+        |last: usize| known.secret.iter().any(|word| word.as_bytes() == words.word(last));
     Hints {
-        version: words.any_of(&VERSION_WORDS),
-        web: words.any_of(&WEB_WORDS),
-        secret: last.is_some_and(suggests_secret),
-        card: words.any_of(&CARD_WORDS),
+        version: words.any_of(&known.version),
+        web: words.any_of(&known.web),
+        secret: words.count().checked_sub(1).is_some_and(suggests_secret),
+        card: words.any_of(&known.card),
         sentences: true,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::standard;
     use super::*;
 
     #[test]
-    fn every_rule_takes_its_examples_and_leaves_the_others() {
-        let names = Names::new();
-        for rule in FIELD_RULES {
-            let found = |name: &str, ty, value: &str| {
-                let fits = |rule: &FieldRule| rule.values.is_none_or(|looks| looks(value));
-                names.find(name, ty, fits).map(|rule| rule.name)
-            };
-            for &(name, ty, value) in rule.takes {
-                assert_eq!(found(name, ty, value), Some(rule.name), "{name}");
-            }
-            for &(name, ty, value) in rule.leaves {
-                assert_ne!(found(name, ty, value), Some(rule.name), "{name}");
-            }
-            assert!(!rule.takes.is_empty(), "{} has no example", rule.name);
-        }
-    }
-
-    #[test]
-    fn every_name_of_the_table_can_match() {
-        for rule in FIELD_RULES {
-            for name in rule.names {
-                let bare = name.strip_prefix('=').unwrap_or(name);
-                let plain =
-                    bare.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-                assert!(plain && !bare.is_empty(), "{name} in {}", rule.name);
-            }
-        }
-    }
-
-    #[test]
     fn web_logs_and_program_numbers_are_no_persons() {
-        let names = Names::new();
+        let names = &standard().names;
         for name in [
             "host",
             "status",
@@ -164,7 +135,7 @@ mod tests {
 
     #[test]
     fn spelling_does_not_matter() {
-        let names = Names::new();
+        let names = &standard().names;
         for name in [
             "user_id",
             "userId",
@@ -176,13 +147,14 @@ mod tests {
             "user_id_hash",
             "User ID",
         ] {
-            let rule = names.find(name, FieldType::Keyword, |rule| rule.values.is_none());
+            let rule = names.find(name, FieldType::Keyword, |rule| rule.check.is_none());
             assert_eq!(rule.map(|rule| rule.kind), Some("user"), "{name}");
         }
     }
 
     #[test]
     fn names_hint_at_values() {
+        let hints = |name| hints(name, &standard().words);
         assert!(hints("device.firmware").version && hints("user_agent").version);
         assert!(hints("integration.token").secret && !hints("token_type").secret);
         assert!(hints("card.number").card && !hints("cardinal").card);

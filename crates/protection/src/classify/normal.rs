@@ -1,10 +1,11 @@
-use super::checks;
+use super::{checks, views};
 use std::fmt::Write;
 
 /// Appends the one spelling of `value` that its pseudonym is made from, so that the same person,
 /// address or device gets the same pseudonym wherever it is written.
 pub(crate) fn normalise(kind: &str, value: &str, out: &mut String) {
-    let value = value.trim();
+    let plain = views::plain_value(kind, value.trim());
+    let value = plain.trim();
     match kind {
         "email" => lower(value.strip_prefix("mailto:").unwrap_or(value), out),
         "user" | "device" | "address" | "name" => words(value, out),
@@ -80,6 +81,17 @@ mod tests {
             "ada@example.org",
         );
         check("email", &["ÅSA@example.org"], "åsa@example.org");
+        check(
+            "email",
+            &[
+                "ada%40example.org",
+                "ada at example dot org",
+                "ada\u{200b}@example.org",
+                "ａｄａ＠example.org",
+                "YWRhQGV4YW1wbGUub3Jn",
+            ],
+            "ada@example.org",
+        );
         check(
             "ip",
             &["83.149.9.216", "::ffff:83.149.9.216", "83.149.9.216:443", "ip-83-149-9-216"],

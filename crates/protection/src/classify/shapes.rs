@@ -3,21 +3,23 @@
 
 use super::checks::{self, iban_length};
 use super::text::is_host_prefix;
-use super::{Finding, Hints};
+use super::{Finding, Hints, views};
 use crate::pseudonym;
 use model::Class;
 use std::ops::Range;
 
 /// Appends what is recognised by its shape, and to `turned` where pseudonyms stand; calls `label`
-/// at each separator of a name and a value.
+/// at each separator of a name and a value, which says where to go on. Whether there are signs of
+/// another spelling, see [`views`].
 pub(super) fn find(
     text: &str,
     hints: Hints,
     out: &mut Vec<Finding>,
     turned: &mut Vec<Range<usize>>,
-    mut label: impl FnMut(&mut Vec<Finding>, usize),
-) {
+    mut label: impl FnMut(&mut Vec<Finding>, usize) -> Option<usize>,
+) -> bool {
     let bytes = text.as_bytes();
+    let mut spelled = false;
     let mut at = 0;
     while at < bytes.len() {
         let step = match STARTS[usize::from(bytes[at])] {
@@ -25,25 +27,40 @@ pub(super) fn find(
                 at += 1;
                 continue;
             }
-            Start::Digit => digits(bytes, at, hints, out),
+            Start::Digit => {
+                spelled |= is_letter_spaced(bytes, at);
+                digits(bytes, at, hints, out)
+            }
             Start::Plus => international_phone(bytes, at, out),
             Start::Dash => mac(bytes, at, b'-', out),
-            Start::At => email(text, at, out),
-            Start::Equals => {
-                if hints.sentences {
-                    label(out, at);
-                }
+            Start::At => {
+                spelled |= before(bytes, at) == Some(&b' ') && bytes.get(at + 1) == Some(&b' ');
+                email(text, at, out)
+            }
+            Start::Equals if hints.sentences => label(out, at),
+            Start::Equals => None,
+            Start::Colon => colon(text, at, out, turned)
+                .or_else(|| if hints.sentences { label(out, at) } else { None }),
+            Start::Percent => {
+                spelled = spelled || views::is_percent_code(bytes, at);
                 None
             }
-            Start::Colon => colon(text, at, out, turned).or_else(|| {
-                if hints.sentences {
-                    label(out, at);
-                }
+            Start::High => {
+                spelled = spelled || views::is_suspect(bytes, at);
                 None
-            }),
+            }
         };
         at = step.unwrap_or(at + 1);
     }
+    spelled
+}
+
+/// `4 1 1 1`: digits with blanks between.
+fn is_letter_spaced(bytes: &[u8], at: usize) -> bool {
+    matches!(
+        bytes.get(at + 1..at + 6),
+        Some([b' ', one, b' ', two, b' ']) if one.is_ascii_digit() && two.is_ascii_digit()
+    )
 }
 
 #[derive(Clone, Copy)]
@@ -55,6 +72,9 @@ enum Start {
     Equals,
     Plus,
     Dash,
+    Percent,
+    /// The first byte of a character that [`views::is_suspect`] asks about.
+    High,
 }
 
 const STARTS: [Start; 256] = {
@@ -69,6 +89,13 @@ const STARTS: [Start; 256] = {
     starts[b'=' as usize] = Start::Equals;
     starts[b'+' as usize] = Start::Plus;
     starts[b'-' as usize] = Start::Dash;
+    starts[b'%' as usize] = Start::Percent;
+    let high = [0xc2, 0xd9, 0xdb, 0xe0, 0xe2, 0xef];
+    let mut place = 0;
+    while place < high.len() {
+        starts[high[place]] = Start::High;
+        place += 1;
+    }
     starts
 };
 

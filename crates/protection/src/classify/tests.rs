@@ -1,4 +1,3 @@
-use super::text_rules::TEXT_RULES;
 use super::*;
 use crate::pseudonym;
 use model::Strings;
@@ -29,27 +28,76 @@ fn check_clean(text: &str) {
     check(text, text);
 }
 
+#[track_caller]
+fn read(yaml: &str) -> RuleFile {
+    serde_norway::from_str(yaml).unwrap()
+}
+
 #[test]
-fn every_text_rule_takes_its_examples_and_leaves_the_others() {
-    for rule in TEXT_RULES {
-        assert!(!rule.takes.is_empty(), "{:?} has no example", rule.anchors);
-        for (text, value) in rule.takes {
-            let found = marked(text, Hints::TEXT);
-            assert!(found.contains(&format!("‹{} {value}›", rule.kind)), "{found}");
-        }
-        for text in rule.leaves {
-            let found = marked(text, Hints::TEXT);
-            assert!(!found.contains(&format!("‹{} ", rule.kind)), "{found}");
+fn every_rule_is_held_to_its_examples() {
+    for rule in read(include_str!("rules/fields.yaml")).fields {
+        let compiled = rule.compile().unwrap_or_else(|why| panic!("{}: {why}", rule.name));
+        let checked = rule.check_examples(&Arc::new(compiled), &standard().words.noise);
+        assert_eq!(checked, Ok(()), "{}", rule.name);
+    }
+    for rule in read(include_str!("rules/texts.yaml")).texts {
+        let compiled = rule.compile().unwrap_or_else(|why| panic!("{}: {why}", rule.name));
+        let checked = rule.check_examples(&Arc::new(compiled));
+        assert_eq!(checked, Ok(()), "{}", rule.name);
+    }
+}
+
+/// Together, too: a rule is not hidden by another.
+#[test]
+fn every_example_of_a_text_is_found_among_all_rules() {
+    let yaml: serde_norway::Value =
+        serde_norway::from_str(include_str!("rules/texts.yaml")).unwrap();
+    for rule in yaml["texts"].as_sequence().unwrap() {
+        for example in rule["takes"].as_sequence().unwrap() {
+            let (plain, marks) = rule_file::unmark(example.as_str().unwrap());
+            let mut found = Vec::new();
+            Classifier::standard().find_in_text(&plain, &mut found);
+            for (start, end) in marks {
+                let kind = rule["kind"].as_str().unwrap();
+                let is_it = |one: &Finding| (one.start, one.end, one.kind) == (start, end, kind);
+                assert!(found.iter().any(is_it), "{plain}: {found:?}");
+            }
         }
     }
 }
 
 #[test]
 fn no_anchor_hides_another() {
-    let anchors: Vec<&str> = TEXT_RULES.iter().flat_map(|rule| rule.anchors).copied().collect();
+    let texts = read(include_str!("rules/texts.yaml")).texts;
+    let anchors: Vec<&String> = texts.iter().flat_map(|rule| &rule.anchors).collect();
     for one in &anchors {
         for other in &anchors {
-            assert!(one == other || !one.starts_with(other), "`{other}` hides `{one}`");
+            assert!(one == other || !one.starts_with(*other), "`{other}` hides `{one}`");
+        }
+    }
+}
+
+/// The class and kind of a field whose name alone speaks, as people may read them in the file.
+#[test]
+fn every_field_example_is_ruled_so_among_all_rules() {
+    let yaml: serde_norway::Value =
+        serde_norway::from_str(include_str!("rules/fields.yaml")).unwrap();
+    for rule in yaml["fields"].as_sequence().unwrap() {
+        for example in rule["takes"].as_sequence().unwrap() {
+            let (field, value) = example.as_str().unwrap().split_once('=').unwrap();
+            let (name, word) = field.rsplit_once(' ').unwrap_or((field, "keyword"));
+            let ty = match word {
+                "text" => FieldType::Text,
+                "long" => FieldType::Long,
+                "double" => FieldType::Double,
+                "date" => FieldType::Date,
+                "ip" => FieldType::Ip,
+                _ => FieldType::Keyword,
+            };
+            let values = strings(&[value]);
+            let verdict =
+                Classifier::standard().rule_on_field(&FieldFacts { name, ty, values: &values });
+            assert_eq!(verdict.class.as_str(), rule["class"].as_str().unwrap(), "{name}");
         }
     }
 }

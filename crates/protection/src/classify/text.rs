@@ -1,6 +1,6 @@
 use super::checks::{self, HOST_PREFIXES};
-use super::field_rules::{FIELD_RULES, FieldRule};
-use super::text_rules::{Place, TEXT_RULES, TextRule};
+use super::rule::{FieldRule, Place, RuleSet, TextRule};
+use super::views::{self, View};
 use super::words::Words;
 use super::{Finding, Hints, shapes};
 use crate::pseudonym;
@@ -8,53 +8,81 @@ use hashbrown::HashMap;
 use model::{Class, FieldType};
 use regex::bytes::Regex;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Finds personal and secret values inside a text.
 ///
-/// Two passes: one over the bytes for what is recognised by its shape (addresses, numbers,
-/// `name=value`), one for the anchors of [`TEXT_RULES`].
+/// One pass over the bytes for what is recognised by its shape (addresses, numbers,
+/// `name=value`), one for the anchors of the rules on text; then the same over the plain spelling
+/// of what is written in another one.
+///
+/// The time it takes grows with the length of the text and not faster, whoever wrote it: a
+/// pattern sees a bounded part of the text, and what was found is not looked through again.
 pub(super) struct TextScanner {
     anchors: Regex,
-    by_anchor: HashMap<&'static [u8], Vec<AnchorRule>, foldhash::fast::RandomState>,
-    labels: HashMap<&'static [u8], Label, foldhash::fast::RandomState>,
-}
-
-struct AnchorRule {
-    rule: &'static TextRule,
-    pattern: Option<Regex>,
+    by_anchor: HashMap<Box<[u8]>, Vec<Arc<TextRule>>, foldhash::fast::RandomState>,
+    /// Rules without an anchor.
+    free: Vec<Arc<TextRule>>,
+    labels: HashMap<Box<[u8]>, Label, foldhash::fast::RandomState>,
 }
 
 /// A name that makes the value behind it personal or secret.
-#[derive(Clone, Copy)]
 struct Label {
-    rule: &'static FieldRule,
+    rule: Arc<FieldRule>,
     /// Only as the whole label.
     whole: bool,
 }
 
+/// Signs of an address that is spelled in words.
+const SPELLED: [&str; 11] =
+    ["(at)", "[at]", "{at}", "( at ", "[ at ", "(AT)", "[AT]", "dot ", "DOT ", "(dot)", "[dot]"];
+
+/// So much of a text the pattern of a rule sees at first, and so much if it matches to the end of
+/// that.
+const PATTERN_WINDOWS: [usize; 2] = [2 << 10, 64 << 10];
+/// Rules without an anchor and other spellings are asked about parts of this length.
+const PART_BYTES: usize = 16 << 10;
+/// So far two parts overlap.
+const PART_OVERLAP: usize = 1 << 10;
+/// What is found and longer than this is not looked through again.
+const LONG_BYTES: usize = 256;
+
 impl TextScanner {
-    pub(super) fn new() -> TextScanner {
-        let mut by_anchor: HashMap<&[u8], Vec<AnchorRule>, _> = HashMap::default();
-        let mut anchors: Vec<String> = Vec::new();
-        for rule in TEXT_RULES {
-            for anchor in rule.anchors {
-                let pattern = (!rule.pattern.is_empty()).then(|| ascii(rule.pattern));
-                by_anchor.entry(anchor.as_bytes()).or_default().push(AnchorRule { rule, pattern });
+    pub(super) fn new(rules: &RuleSet) -> TextScanner {
+        let mut by_anchor: HashMap<Box<[u8]>, Vec<Arc<TextRule>>, _> = HashMap::default();
+        let mut anchors: Vec<String> = SPELLED.iter().map(|sign| regex::escape(sign)).collect();
+        for rule in &rules.texts {
+            for anchor in &rule.anchors {
+                by_anchor.entry(anchor.as_bytes().into()).or_default().push(Arc::clone(rule));
                 anchors.push(regex::escape(anchor));
             }
         }
-        let mut labels = HashMap::default();
-        for rule in
-            FIELD_RULES.iter().filter(|rule| rule.in_text && rule.types.has(FieldType::Text))
-        {
-            for name in rule.names {
-                let bare = name.strip_prefix('=');
-                let label = Label { rule, whole: bare.is_some() };
-                labels.entry(bare.unwrap_or(name).as_bytes()).or_insert(label);
+        let mut labels: HashMap<Box<[u8]>, Label, _> = HashMap::default();
+        let in_text = |rule: &&Arc<FieldRule>| rule.in_text && rule.types.has(FieldType::Text);
+        for rule in rules.fields.iter().filter(in_text) {
+            for name in &rule.fields {
+                let label = Label { rule: Arc::clone(rule), whole: name.whole };
+                match labels.entry(name.joined.as_bytes().into()) {
+                    hashbrown::hash_map::Entry::Vacant(entry) => {
+                        entry.insert(label);
+                    }
+                    // A rule of a company comes later, and can raise.
+                    hashbrown::hash_map::Entry::Occupied(mut entry) => {
+                        if entry.get().rule.class < rule.class {
+                            entry.insert(label);
+                        }
+                    }
+                }
             }
         }
         let anchors = Regex::new(&format!("(?-u:{})", anchors.join("|")));
-        TextScanner { anchors: anchors.expect("escaped words are a pattern"), by_anchor, labels }
+        let free = rules.texts.iter().filter(|rule| rule.anchors.is_empty()).cloned().collect();
+        TextScanner {
+            anchors: anchors.expect("escaped words are a pattern"),
+            by_anchor,
+            free,
+            labels,
+        }
     }
 
     /// Replaces `out` by what is in `text`: ascending, without overlaps.
@@ -67,24 +95,74 @@ impl TextScanner {
             out.push(Finding { start: 0, end: text.len(), class: Class::Secret, kind: "secret" });
             return;
         }
-        let mut turned = Vec::new();
-        shapes::find(text, hints, out, &mut turned, |out, at| self.find_labelled(text, at, out));
-        self.find_anchored(text, hints, out);
-        // What cuts into a pseudonym has taken its kind or code for a value.
-        out.retain(|finding| {
-            let cuts = |span: &Range<usize>, at| span.start < at && at < span.end;
-            !turned.iter().any(|span| cuts(span, finding.start) || cuts(span, finding.end))
-        });
-        if out.len() > 1 || out.first().is_some_and(|one| one.start >= one.end) {
-            settle(text, out);
+        if self.find_plain(text, hints, out) {
+            self.find_spelled(text, hints, out);
+        }
+        self.find_encoded(text, hints, out);
+        if out.len() > 1 {
+            settle(out);
         }
     }
 
-    fn find_anchored(&self, text: &str, hints: Hints, out: &mut Vec<Finding>) {
+    /// Replaces `out` by what is in `text` as it is written, overlaps and all. Whether there are
+    /// signs of another spelling.
+    pub(super) fn find_plain(&self, text: &str, hints: Hints, out: &mut Vec<Finding>) -> bool {
+        out.clear();
+        let mut turned = Vec::new();
+        let mut spelled = shapes::find(text, hints, out, &mut turned, |out, at| {
+            self.find_labelled(text, at, out)
+        });
+        spelled |= self.find_anchored(text, hints, out);
+        self.find_free(text, out);
+        // What cuts into a pseudonym has taken its kind or code for a value.
+        if !turned.is_empty() {
+            let cuts = |at: usize| {
+                let next = turned.partition_point(|span: &Range<usize>| span.end <= at);
+                turned.get(next).is_some_and(|span| span.start < at)
+            };
+            out.retain(|finding| !cuts(finding.start) && !cuts(finding.end));
+        }
+        spelled
+    }
+
+    fn find_spelled(&self, text: &str, hints: Hints, out: &mut Vec<Finding>) {
+        let mut found = Vec::new();
+        for part in views::windows(text, PART_BYTES, PART_OVERLAP) {
+            let view = View::of(&text[part.clone()]);
+            self.find_plain(&view.text, hints, &mut found);
+            out.extend(found.drain(..).map(|finding| {
+                let source = view.source(finding.start..finding.end);
+                let (start, end) = (part.start + source.start, part.start + source.end);
+                Finding { start, end, ..finding }
+            }));
+        }
+    }
+
+    /// A run of base 64 with something inside is taken as a whole.
+    fn find_encoded(&self, text: &str, hints: Hints, out: &mut Vec<Finding>) {
+        let mut found = Vec::new();
+        views::base64_runs(text, |run, plain| {
+            self.find_plain(plain, hints, &mut found);
+            if let Some(best) = found.iter().max_by_key(|finding| strength(finding)) {
+                out.push(Finding { start: run.start, end: run.end, ..best.clone() });
+            }
+        });
+    }
+
+    /// Whether there are signs of an address that is spelled in words.
+    fn find_anchored(&self, text: &str, hints: Hints, out: &mut Vec<Finding>) -> bool {
         let bytes = text.as_bytes();
+        let mut spelled = false;
+        let mut found_to = 0;
         for anchor in self.anchors.find_iter(bytes) {
-            let Some(rules) = self.by_anchor.get(anchor.as_bytes()) else { continue };
-            for AnchorRule { rule, pattern } in rules {
+            let Some(rules) = self.by_anchor.get(anchor.as_bytes()) else {
+                spelled = true;
+                continue;
+            };
+            if anchor.start() < found_to {
+                continue;
+            }
+            for rule in rules {
                 let is_sentence = rule.class != Class::Secret;
                 if (is_sentence && !hints.sentences)
                     || (hints.web && anchor.as_bytes().contains(&b'/') && is_sentence)
@@ -93,26 +171,47 @@ impl TextScanner {
                     continue;
                 }
                 let from = if rule.place == Place::Anchor { anchor.start() } else { anchor.end() };
-                match pattern {
+                match &rule.pattern {
                     Some(pattern) => push_groups(text, from, rule, pattern, out),
                     None => push_word_before(text, anchor.start(), rule, out),
+                }
+                if let Some(last) = out.last()
+                    && last.start >= anchor.start()
+                    && last.end - last.start > LONG_BYTES
+                {
+                    found_to = found_to.max(last.end);
+                }
+            }
+        }
+        spelled
+    }
+
+    fn find_free(&self, text: &str, out: &mut Vec<Finding>) {
+        for rule in &self.free {
+            let Some(pattern) = &rule.pattern else { continue };
+            let first = usize::from(pattern.captures_len() > 1);
+            for part in views::windows(text, PART_BYTES, PART_OVERLAP) {
+                for groups in pattern.captures_iter(&text.as_bytes()[part.clone()]) {
+                    for group in groups.iter().skip(first).flatten() {
+                        push(text, part.start + group.start(), part.start + group.end(), rule, out);
+                    }
                 }
             }
         }
     }
 
-    /// The value behind a `=` or `:` at `at`, if the name before it says that it is one.
-    fn find_labelled(&self, text: &str, at: usize, out: &mut Vec<Finding>) {
+    /// The value behind a `=` or `:` at `at`, if the name before it says that it is one. Where to
+    /// go on, if that is far.
+    fn find_labelled(&self, text: &str, at: usize, out: &mut Vec<Finding>) -> Option<usize> {
         let bytes = text.as_bytes();
-        let Some((name, quoted)) = name_before(bytes, at) else { return };
+        let (name, quoted) = name_before(bytes, at)?;
         let words = Words::of(&bytes[name.clone()]);
-        let Some(label) = self.label(&words) else { return };
-        let rule = label.rule;
+        let rule = &self.label(&words)?.rule;
         if bytes[at] == b':' && !quoted && !may_stand_before_colon(rule, &words) {
-            return;
+            return None;
         }
         let spaced = bytes[at] == b':' || at > name.end + usize::from(quoted);
-        let Some((start, mut end)) = value_after(bytes, at + 1, spaced) else { return };
+        let (start, mut end) = value_after(bytes, at + 1, spaced)?;
         let (start, is_cookie) = match words.word(words.count() - 1) {
             b"authorization" => (after_scheme(bytes, start), false),
             b"cookie" => (start, true),
@@ -128,42 +227,49 @@ impl TextScanner {
         // In `new user: name=ada` the name comes after the next separator.
         let is_pair = bytes[at] == b':' && !quoted && bytes[start..end].contains(&b'=');
         if is_pair && rule.class != Class::Secret {
-            return;
+            return None;
         }
         if is_value_of(rule, &words, &text[start..end]) {
             out.push(Finding { start, end, class: rule.class, kind: rule.kind });
         }
+        (end - start > LONG_BYTES).then_some(end)
     }
 
-    fn label(&self, words: &Words) -> Option<Label> {
+    fn label(&self, words: &Words) -> Option<&Label> {
         let count = words.count();
         (count.saturating_sub(4)..count).find_map(|from| {
             let label = self.labels.get(words.span(from, count))?;
-            (!label.whole || from == 0).then_some(*label)
+            (!label.whole || from == 0).then_some(label)
         })
     }
 }
 
-fn ascii(pattern: &str) -> Regex {
-    Regex::new(&format!(r"\A(?-u:{pattern})")).expect("the patterns of the table are tested")
-}
-
 fn stands_after(before: &[u8], rule: &TextRule) -> bool {
-    let ends_with = |ends: &[&str]| ends.iter().any(|end| before.ends_with(end.as_bytes()));
-    if ends_with(rule.unless) {
+    let ends_with = |ends: &[String]| ends.iter().any(|end| before.ends_with(end.as_bytes()));
+    if ends_with(&rule.unless_after) {
         return false;
     }
-    match rule.before {
+    match rule.after.as_slice() {
         [] => !before.last().is_some_and(u8::is_ascii_alphanumeric),
         ends => ends_with(ends),
     }
 }
 
 fn push_groups(text: &str, from: usize, rule: &TextRule, pattern: &Regex, out: &mut Vec<Finding>) {
-    let Some(groups) = pattern.captures(&text.as_bytes()[from..]) else { return };
-    let first = usize::from(groups.len() > 1);
-    for group in groups.iter().skip(first).flatten() {
-        push(text, from + group.start(), from + group.end(), rule, out);
+    let rest = &text.as_bytes()[from..];
+    for window in PATTERN_WINDOWS {
+        let seen = &rest[..rest.len().min(window)];
+        let Some(groups) = pattern.captures(seen) else { return };
+        // What ends where the window does may go on.
+        let is_cut = seen.len() < rest.len() && groups.get_match().end() == seen.len();
+        if is_cut && window < PATTERN_WINDOWS[1] {
+            continue;
+        }
+        let first = usize::from(groups.len() > 1);
+        for group in groups.iter().skip(first).flatten() {
+            push(text, from + group.start(), from + group.end(), rule, out);
+        }
+        return;
     }
 }
 
@@ -175,16 +281,15 @@ fn push_word_before(text: &str, end: usize, rule: &TextRule, out: &mut Vec<Findi
     push(text, start, end, rule, out);
 }
 
-fn push(text: &str, start: usize, mut end: usize, rule: &TextRule, out: &mut Vec<Finding>) {
+fn push(text: &str, mut start: usize, mut end: usize, rule: &TextRule, out: &mut Vec<Finding>) {
     if rule.class != Class::Secret {
         while end > start && matches!(text.as_bytes()[end - 1], b'.' | b',' | b';' | b':') {
             end -= 1;
         }
     }
-    // A pattern that counts bytes may end inside a character.
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
+    // A pattern that counts bytes may cut a character.
+    start = text.floor_char_boundary(start);
+    end = text.ceil_char_boundary(end);
     let value = &text[start..end];
     if value.is_empty() || !(rule.check)(value.as_bytes()) || pseudonym::is_pseudonym(value) {
         return;
@@ -268,7 +373,7 @@ fn is_value_of(rule: &FieldRule, words: &Words, value: &str) -> bool {
     if bytes.is_empty() || pseudonym::is_pseudonym(value) || checks::is_nothing(bytes) {
         return false;
     }
-    if rule.values.is_some_and(|looks_right| !looks_right(value)) {
+    if !rule.takes_value(value) {
         return false;
     }
     let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
@@ -287,29 +392,26 @@ fn is_value_of(rule: &FieldRule, words: &Words, value: &str) -> bool {
     }
 }
 
-/// Sorts the findings and drops all but the best of those that overlap.
-fn settle(text: &str, out: &mut Vec<Finding>) {
-    out.retain(|finding| finding.start < finding.end && finding.end <= text.len());
-    out.sort_by_key(|finding| (finding.start, usize::MAX - finding.end));
-    let mut kept = 0;
-    for at in 0..out.len() {
-        let next = out[at].clone();
-        if kept > 0 && out[kept - 1].end > next.start {
-            if strength(&next) > strength(&out[kept - 1]) {
-                out[kept - 1] = next;
-            }
-            continue;
+/// Sorts the findings. Those that overlap become one that covers them all and is named after the
+/// strongest, so that nothing that was found is left in the clear.
+pub(super) fn settle(out: &mut Vec<Finding>) {
+    out.sort_unstable_by_key(|finding| (finding.start, usize::MAX - finding.end));
+    out.dedup_by(|next, kept| {
+        if next.start >= kept.end {
+            return false;
         }
-        out[kept] = next;
-        kept += 1;
-    }
-    out.truncate(kept);
+        if strength(next) > strength(kept) {
+            (kept.class, kept.kind) = (next.class, next.kind);
+        }
+        kept.end = kept.end.max(next.end);
+        true
+    });
 }
 
-/// Of two that overlap a secret wins, then the longer, then what has a shape of its own.
-fn strength(finding: &Finding) -> (bool, usize, bool) {
+/// The stricter class is stronger, then the longer, then what has a shape of its own.
+fn strength(finding: &Finding) -> (Class, usize, bool) {
     let shaped = !matches!(finding.kind, "user" | "password" | "token" | "key" | "secret");
-    (finding.class == Class::Secret, finding.end - finding.start, shaped)
+    (finding.class, finding.end - finding.start, shaped)
 }
 
 /// Whether `word` is a prefix of machine names that hold an address.

@@ -71,7 +71,7 @@ impl Words {
     }
 
     /// Whether one of the words is one of `these`.
-    pub(super) fn any_of(&self, these: &[&str]) -> bool {
+    pub(super) fn any_of(&self, these: &[String]) -> bool {
         (0..self.count).any(|number| these.iter().any(|word| word.as_bytes() == self.word(number)))
     }
 }

@@ -16,7 +16,7 @@ const FLOOR_PLAN: &[(&str, &[&str])] = &[
     ("engine", &["model", "protection", "storage", "query"]),
     ("api", &["model", "engine"]),
     ("cli", &["model", "engine", "api", "demo"]),
-    ("bench", &["engine", "demo"]),
+    ("bench", &["engine", "demo", "model", "protection"]),
     ("conformance", &["demo"]),
 ];
 

@@ -3,9 +3,12 @@
 //! The server is the program `clerestory` in a process of its own, spoken to over HTTP as any
 //! client does; client and server share the machine. `cargo xtask bench` builds and runs both.
 //!
+//! With `--classifier` the classifier and the sealer alone, on one core.
+//!
 //! What never happens here: a number that was not measured in this run.
 #![expect(clippy::print_stdout, reason = "the bench speaks to a terminal")]
 
+mod classifier;
 mod ingest;
 mod questions;
 mod server;
@@ -38,6 +41,9 @@ struct Options {
     /// The program to measure [default: `clerestory` beside this one]
     #[arg(long)]
     server: Option<PathBuf>,
+    /// Measure the classifier and the sealer alone, over so many documents
+    #[arg(long, value_name = "DOCUMENTS", num_args = 0..=1, default_missing_value = "100000")]
+    classifier: Option<u64>,
     /// Folder to work in; kept afterwards [default: a temporary one]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -51,6 +57,9 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if let Some(documents) = options.classifier {
+        return classifier::run(documents);
+    }
     let program = match &options.server {
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("clerestory"),

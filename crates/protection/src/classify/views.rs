@@ -408,6 +408,6 @@ mod tests {
             assert!(pair[1].start <= pair[0].end - 9 && pair[1].end > pair[0].end);
         }
         assert_eq!(windows("", 10, 1).count(), 0);
-        assert_eq!(windows("abc", 10, 1).collect::<Vec<_>>(), [0..3]);
+        assert_eq!(windows("abc", 10, 1).next(), Some(0..3));
     }
 }

@@ -49,6 +49,31 @@ fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
+/// Nine digits of a social security number of the United States: no area, group or serial of
+/// zeros, no area that is never given out.
+pub(super) fn is_ssn(digits: &[u8]) -> bool {
+    let (area, rest) = digits.split_at(3);
+    let given_out = area != b"000" && area != b"666" && area[0] != b'9';
+    given_out && rest[..2] != *b"00" && rest[2..] != *b"0000"
+}
+
+/// `455.908.673-71`: a taxpayers' number of Brazil, with both of its check digits.
+pub(super) fn is_cpf(text: &[u8]) -> bool {
+    let has_form = text.len() == 14 && (text[3], text[7], text[11]) == (b'.', b'.', b'-');
+    let digits: Vec<u32> = text
+        .iter()
+        .filter(|byte| byte.is_ascii_digit())
+        .map(|digit| u32::from(digit - b'0'))
+        .collect();
+    let is_checked = |place: usize| {
+        let weights = (2..=place as u32 + 1).rev();
+        let sum: u32 = digits.iter().zip(weights).map(|(digit, weight)| digit * weight).sum();
+        let rest = sum % 11;
+        digits[place] == if rest < 2 { 0 } else { 11 - rest }
+    };
+    has_form && digits.len() == 11 && is_checked(9) && is_checked(10)
+}
+
 /// The lengths of IBANs by country (ISO 13616 registry).
 const IBAN_LENGTHS: &str = "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22\
 DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22GE22GI23GL18GR27GT28HN28HR21HU28IE22IL23IQ23IS26IT27\
@@ -182,22 +207,45 @@ pub(crate) fn looks_random(text: &str) -> bool {
     bits >= 3.0 && (lower == 0 || upper == 0 || bits >= 3.3)
 }
 
-/// Two to four words that each start with a capital: a person's name, or a thing's that a person
-/// gave.
+/// Two to four words that each start with a capital, and the small words that stand between; or,
+/// in a script without capitals, words without blanks: a person's name, or a thing's that a
+/// person gave.
 pub(super) fn looks_like_person(text: &str) -> bool {
+    const SMALL: [&str; 26] = [
+        "af", "al", "bat", "ben", "bin", "bint", "d'", "da", "das", "de", "del", "den", "der",
+        "di", "do", "dos", "du", "e", "el", "ibn", "la", "ten", "ter", "van", "von", "y",
+    ];
+    let text = text.trim();
+    if (2..=4).contains(&text.chars().count()) && text.chars().all(is_east_asian) {
+        return true;
+    }
     let mut words = 0;
-    for word in text.trim().split(' ') {
+    for word in text.split(' ') {
+        if SMALL.contains(&word) {
+            continue;
+        }
         let mut letters = word.chars();
         let starts = letters.next().is_some_and(|first| {
             first.is_uppercase()
-                || (first.is_alphabetic() && !first.is_ascii() && !first.is_lowercase())
+                || (!first.is_ascii() && first.is_alphabetic() && !first.is_lowercase())
         });
-        if !starts || !letters.all(|c| c.is_alphabetic() || "'’-.".contains(c)) {
+        if !starts || !letters.all(is_of_a_name) {
             return false;
         }
         words += 1;
     }
     (2..=4).contains(&words)
+}
+
+/// Letters, marks that stand on letters, and what joins two names.
+fn is_of_a_name(c: char) -> bool {
+    let is_mark = matches!(c, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{dff}' | '\u{e00}'..='\u{e7f}' | '\u{200c}' | '\u{200d}');
+    c.is_alphabetic() || (is_mark && !c.is_numeric()) || "'’-.·・".contains(c)
+}
+
+/// The scripts of China, Japan and Korea, in which names are short and have no blanks.
+fn is_east_asian(c: char) -> bool {
+    matches!(c, '\u{3041}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
 }
 
 /// `52.52,13.40`: two decimal degrees.
@@ -358,6 +406,14 @@ mod tests {
 
     #[test]
     fn shapes_of_whole_values() {
+        for name in
+            ["João da Silva", "Sanne van den Berg", "王小明", "김민준", "प्रिया शर्मा", "محمد الحسن"]
+        {
+            assert!(looks_like_person(name), "{name}");
+        }
+        assert!(!looks_like_person("de la") && !looks_like_person("设备管理系统"));
+        assert!(is_ssn(b"123456789") && !is_ssn(b"000456789") && !is_ssn(b"912456789"));
+        assert!(is_cpf(b"111.444.777-35") && !is_cpf(b"111.444.777-36") && !is_cpf(b"111.444.777"));
         assert!(looks_like_person("Ada Lovelace") && looks_like_person("José María O'Neil"));
         assert!(
             !looks_like_person("front door")

@@ -141,7 +141,7 @@ fn digits(bytes: &[u8], at: usize, hints: Hints, out: &mut Vec<Finding>) -> Opti
     }
     if !hints.version
         && length >= 3
-        && let Some((start, end, kind)) = grouped_number(bytes, at, run_end)
+        && let Some((start, end, kind)) = grouped_number(bytes, at, run_end, hints)
     {
         out.push(personal(start, end, kind));
         return Some(end);
@@ -155,6 +155,13 @@ fn dotted(bytes: &[u8], at: usize, hints: Hints, out: &mut Vec<Finding>) -> usiz
     let mut end = at + all;
     while bytes[end - 1] == b'.' {
         end -= 1;
+    }
+    // The taxpayers' number of Brazil: 455.908.673-71.
+    let with_check =
+        bytes.get(at..end + 3).filter(|_| end - at == 11 && !is_word(bytes.get(end + 3)));
+    if with_check.is_some_and(checks::is_cpf) {
+        out.push(personal(at, end + 3, "account"));
+        return end + 3;
     }
     let follows_number =
         before(bytes, at) == Some(&b'.') && at >= 2 && bytes[at - 2].is_ascii_digit();
@@ -216,10 +223,17 @@ fn host_with_address(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     (!goes_on && !is_word(bytes.get(end))).then_some((start, end))
 }
 
-/// Groups of digits with one blank or dash between: a card, or a North American phone number.
-fn grouped_number(bytes: &[u8], at: usize, run_end: usize) -> Option<(usize, usize, &'static str)> {
+/// Groups of digits with one blank or dash between: a card, a North American phone number, or a
+/// social security number of the United States.
+fn grouped_number(
+    bytes: &[u8],
+    at: usize,
+    run_end: usize,
+    hints: Hints,
+) -> Option<(usize, usize, &'static str)> {
     const DIGITS_MAX: usize = 19;
-    let in_brackets = before(bytes, at) == Some(&b'(') && bytes.get(run_end) == Some(&b')');
+    let in_brackets =
+        run_end - at == 3 && before(bytes, at) == Some(&b'(') && bytes.get(run_end) == Some(&b')');
     if run_end - at < 12 && !in_brackets && !matches!(bytes.get(run_end), Some(b' ' | b'-')) {
         return None;
     }
@@ -254,12 +268,17 @@ fn grouped_number(bytes: &[u8], at: usize, run_end: usize) -> Option<(usize, usi
     let groups = &groups[..=group];
     let groups = groups.strip_suffix(&[0]).unwrap_or(groups);
     let is_card_grouping = match groups {
-        [_] | [4, 6, 4 | 5] => true,
+        // One in ten numbers has the checksum: without groups only the usual lengths count.
+        [length] => hints.card || (14..=16).contains(length),
+        [4, 6, 4 | 5] => true,
         [first @ .., last] => first.iter().all(|&group| group == 4) && (1..=4).contains(last),
         [] => false,
     };
     if is_card_grouping && checks::is_card(&digits[..count]) {
         return Some((at, end, "card"));
+    }
+    if groups == [3, 2, 4] && bytes[run_end] == b'-' && checks::is_ssn(&digits[..9]) {
+        return Some((at, end, "account"));
     }
     let is_phone = groups == [3, 3, 4]
         && (in_brackets || bytes[run_end] == b'-')
@@ -343,7 +362,7 @@ fn mac(bytes: &[u8], at: usize, separator: u8, out: &mut Vec<Finding>) -> Option
     };
     let mut pairs = 0;
     let mut end = start;
-    while is_pair(start + pairs * 3) {
+    while pairs < 9 && is_pair(start + pairs * 3) {
         end = start + pairs * 3 + 2;
         pairs += 1;
         if bytes.get(end) != Some(&separator) {

@@ -37,9 +37,11 @@ struct Label {
 const SPELLED: [&str; 11] =
     ["(at)", "[at]", "{at}", "( at ", "[ at ", "(AT)", "[AT]", "dot ", "DOT ", "(dot)", "[dot]"];
 
-/// So much of a text the pattern of a rule sees at first, and so much if it matches to the end of
-/// that.
-const PATTERN_WINDOWS: [usize; 2] = [2 << 10, 64 << 10];
+/// So much of a text the pattern of a credential sees at first, and so much if it matches to the
+/// end of that.
+const SECRET_WINDOWS: [usize; 2] = [2 << 10, 64 << 10];
+/// The same for sentences.
+const SENTENCE_WINDOWS: [usize; 2] = [512, 4 << 10];
 /// Rules without an anchor and other spellings are asked about parts of this length.
 const PART_BYTES: usize = 16 << 10;
 /// So far two parts overlap.
@@ -210,6 +212,12 @@ impl TextScanner {
         if bytes[at] == b':' && !quoted && !may_stand_before_colon(rule, &words) {
             return None;
         }
+        // `systemd-user:session` names a part of a program.
+        let is_list = name.start > 0 && b"{,[".contains(&bytes[name.start - 1]);
+        let is_tight = bytes[at] == b':' && !quoted && bytes.get(at + 1) != Some(&b' ');
+        if is_tight && !is_list && rule.class != Class::Secret {
+            return None;
+        }
         let spaced = bytes[at] == b':' || at > name.end + usize::from(quoted);
         let (start, mut end) = value_after(bytes, at + 1, spaced)?;
         let (start, is_cookie) = match words.word(words.count() - 1) {
@@ -257,16 +265,20 @@ fn stands_after(before: &[u8], rule: &TextRule) -> bool {
 
 fn push_groups(text: &str, from: usize, rule: &TextRule, pattern: &Regex, out: &mut Vec<Finding>) {
     let rest = &text.as_bytes()[from..];
-    for window in PATTERN_WINDOWS {
+    let windows = if rule.class == Class::Secret { SECRET_WINDOWS } else { SENTENCE_WINDOWS };
+    for window in windows {
         let seen = &rest[..rest.len().min(window)];
-        let Some(groups) = pattern.captures(seen) else { return };
+        let Some(whole) = pattern.find(seen) else { return };
         // What ends where the window does may go on.
-        let is_cut = seen.len() < rest.len() && groups.get_match().end() == seen.len();
-        if is_cut && window < PATTERN_WINDOWS[1] {
+        let is_cut = seen.len() < rest.len() && whole.end() == seen.len();
+        if is_cut && window < windows[1] {
             continue;
         }
-        let first = usize::from(groups.len() > 1);
-        for group in groups.iter().skip(first).flatten() {
+        if pattern.captures_len() == 1 {
+            return push(text, from, from + whole.end(), rule, out);
+        }
+        let groups = pattern.captures(seen);
+        for group in groups.iter().flat_map(|groups| groups.iter().skip(1)).flatten() {
             push(text, from + group.start(), from + group.end(), rule, out);
         }
         return;

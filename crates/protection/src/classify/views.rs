@@ -58,8 +58,24 @@ impl Spoken {
             let bytes = source.as_bytes();
             bytes.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
         };
-        Spoken { bare: has(" at ") && has(" dot "), wide: source.contains(" @ ") }
+        Spoken { bare: has(" at ") && has_spoken_domain(source), wide: source.contains(" @ ") }
     }
+}
+
+/// ` dot ` before the end of a domain that is no word of a sentence.
+fn has_spoken_domain(source: &str) -> bool {
+    const ENDS: [&str; 30] = [
+        "app", "au", "br", "ca", "ch", "cn", "co", "com", "de", "dev", "edu", "es", "eu", "fr",
+        "gov", "info", "io", "jp", "kr", "museum", "mx", "net", "nl", "online", "org", "pl", "ru",
+        "se", "shop", "uk",
+    ];
+    let mut words = source.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let mut follows_dot = false;
+    words.any(|word| {
+        let is_end = follows_dot && ENDS.iter().any(|end| word.eq_ignore_ascii_case(end));
+        follows_dot = word.eq_ignore_ascii_case("dot");
+        is_end
+    })
 }
 
 /// The next unit of the source: what it stands for, and how many bytes it takes.
@@ -73,7 +89,7 @@ fn unit(source: &str, at: usize, spoken: Spoken) -> (Option<char>, usize) {
         b' ' | b'[' | b'(' | b'{' | b'<' => {
             if let Some((sign, length)) = spoken_sign(&bytes[at..], spoken) {
                 (Some(sign), length)
-            } else if bytes[at] == b' ' && stands_between_letters(bytes, at) {
+            } else if bytes[at] == b' ' && stands_between_letters(source, at) {
                 (None, 1)
             } else {
                 (Some(char::from(bytes[at])), 1)
@@ -149,22 +165,27 @@ fn spoken_sign(bytes: &[u8], spoken: Spoken) -> Option<(char, usize)> {
         .then_some((sign, at))
 }
 
-/// Single characters with single blanks between, at least five of them: `a d a @ b . o r g`.
-fn stands_between_letters(bytes: &[u8], at: usize) -> bool {
-    const BLANKS_MIN: usize = 4;
-    const BLANKS_MAX: usize = 2 * BLANKS_MIN;
-    let is_single = |blank: isize| {
-        let place = |offset: isize| {
-            usize::try_from(at as isize + blank * 2 + offset)
-                .ok()
-                .and_then(|place| bytes.get(place))
-        };
-        let is_sign = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
-        place(0) == Some(&b' ') && is_sign(place(-1)) && is_sign(place(1))
-    };
-    let after = (0..BLANKS_MAX as isize).take_while(|&blank| is_single(blank)).count();
-    let before = (1..BLANKS_MAX as isize).take_while(|&blank| is_single(-blank)).count();
-    after > 0 && after + before >= BLANKS_MIN
+/// Between single characters with single blanks between, at least five of them:
+/// `a d a @ b . o r g`.
+fn stands_between_letters(source: &str, at: usize) -> bool {
+    const LETTERS_MIN: usize = 5;
+    let after = singles(source[at + 1..].chars());
+    let before = singles(source[..at].chars().rev());
+    before > 0 && after > 0 && before + after >= LETTERS_MIN
+}
+
+/// How many single characters come, at most five, each with a blank or an end behind it.
+fn singles(mut chars: impl Iterator<Item = char>) -> usize {
+    let mut count = 0;
+    while count < 5 {
+        match (chars.next(), chars.next()) {
+            (Some(' ') | None, _) => break,
+            (Some(_), Some(' ')) => count += 1,
+            (Some(_), None) => return count + 1,
+            _ => break,
+        }
+    }
+    count
 }
 
 /// What a character is read as; `None` for those without width.
@@ -358,6 +379,7 @@ mod tests {
     fn plain_words_stay() {
         for text in [
             "at the dot",
+            "look at the dot in the corner",
             "look at that",
             "a b c d",
             "I am at a loss. Yes",

@@ -95,9 +95,9 @@ impl Language {
         let (given, family) = (random.pick(self.given), random.pick(self.family));
         match field.holds {
             Full => match self.order {
-                Order::GivenFamily => format!("{given} {family}"),
-                Order::FamilyGiven => format!("{family} {given}"),
-                Order::Joined => format!("{family}{given}"),
+                GivenFamily => format!("{given} {family}"),
+                FamilyGiven => format!("{family} {given}"),
+                Joined => format!("{family}{given}"),
             },
             Given => given.to_owned(),
             Family => family.to_owned(),

@@ -37,7 +37,8 @@ const USERS: &[&str] = &[
 const SHOWN_MAX: u32 = 20;
 
 pub(crate) fn read(folder: &Path, classifier: &Classifier) -> Seen {
-    let users: Vec<Regex> = USERS.iter().map(|pattern| Regex::new(pattern).unwrap()).collect();
+    let users: Vec<Regex> =
+        USERS.iter().map(|pattern| Regex::new(pattern).expect("a pattern")).collect();
     let mut seen = Seen { alarms: Share::default(), users: Share::default() };
     let mut known: Vec<String> = Vec::new();
     let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -59,7 +60,7 @@ pub(crate) fn read(folder: &Path, classifier: &Classifier) -> Seen {
     for text in columns.get("message").into_iter().flatten() {
         classifier.find_in_text(text, &mut findings);
         for groups in users.iter().filter_map(|pattern| pattern.captures(text)) {
-            let name = groups.get(1).unwrap();
+            let name = groups.get(1).expect("each pattern has a group");
             let is_it = |one: &Finding| one.start <= name.start() && one.end >= name.end();
             let found = findings.iter().any(is_it);
             seen.users.add(found);

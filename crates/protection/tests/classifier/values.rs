@@ -340,8 +340,11 @@ fn iban(random: &mut Random) -> String {
     if random.below(2) == 0 {
         return whole;
     }
-    let groups: Vec<&str> =
-        whole.as_bytes().chunks(4).map(|group| std::str::from_utf8(group).unwrap()).collect();
+    let groups: Vec<&str> = whole
+        .as_bytes()
+        .chunks(4)
+        .map(|group| std::str::from_utf8(group).expect("ASCII"))
+        .collect();
     groups.join(" ")
 }
 

@@ -188,7 +188,8 @@ fn named_in(document: &Value) -> Vec<String> {
     let assigned = words.iter().filter_map(|word| word.strip_prefix("user="));
     // `user unknown`, `user [preauth]` and `user from ADDRESS` name nobody; `user=` may be empty.
     let is_name = |name: &&str| !matches!(*name, "" | "unknown" | "from") && !name.starts_with('[');
-    after_user.chain(assigned).filter(is_name).map(str::to_owned).collect()
+    let names = after_user.chain(assigned).filter(is_name);
+    names.map(|name| name.trim_matches(['"', '\'']).to_owned()).collect()
 }
 
 fn documents(file: &Path) -> Vec<Value> {

@@ -3,6 +3,7 @@ use aws_lc_rs::aead::{
 };
 use aws_lc_rs::rand;
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// Bytes that sealing a frame adds.
 pub const TAG_BYTES: usize = 16;
@@ -88,6 +89,8 @@ fn frame_aad(identity: &[u8], frame: u64, last: bool) -> Vec<u8> {
 /// A sealed value is version (1 byte), nonce (12), ciphertext, tag (16).
 pub struct ValueCipher {
     key: LessSafeKey,
+    /// Earlier generations, newest first: for opening only.
+    older: Vec<LessSafeKey>,
 }
 
 impl ValueCipher {
@@ -95,8 +98,17 @@ impl ValueCipher {
     const HEADER_BYTES: usize = 1 + NONCE_LEN;
 
     pub(crate) fn new(key: &[u8; 32]) -> ValueCipher {
-        let key = UnboundKey::new(&AES_256_GCM_SIV, key).expect("the key has 32 bytes");
-        ValueCipher { key: LessSafeKey::new(key) }
+        ValueCipher { key: value_key(key), older: Vec::new() }
+    }
+
+    /// Seals under the first key, opens under any.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn newest_first(keys: impl Iterator<Item = Zeroizing<[u8; 32]>>) -> ValueCipher {
+        let mut keys = keys.map(|key| value_key(&key));
+        let key = keys.next().expect("a family of keys is never empty");
+        ValueCipher { key, older: keys.collect() }
     }
 
     /// Seals one value.
@@ -138,17 +150,20 @@ impl ValueCipher {
         if sealed.len() < Self::HEADER_BYTES + TAG_BYTES || sealed[0] != Self::VERSION {
             return Err(CipherError);
         }
-        let nonce = Nonce::try_assume_unique_for_key(&sealed[1..Self::HEADER_BYTES])
-            .map_err(|_| CipherError)?;
-        let mut data = sealed[Self::HEADER_BYTES..].to_vec();
-        let plain_bytes = self
-            .key
-            .open_in_place(nonce, Aad::from(bound), &mut data)
-            .map_err(|_| CipherError)?
-            .len();
-        data.truncate(plain_bytes);
-        Ok(data)
+        let (header, text) = sealed.split_at(Self::HEADER_BYTES);
+        let open = |key: &LessSafeKey| {
+            let nonce = Nonce::try_assume_unique_for_key(&header[1..]).ok()?;
+            let mut data = text.to_vec();
+            let plain_bytes = key.open_in_place(nonce, Aad::from(bound), &mut data).ok()?.len();
+            data.truncate(plain_bytes);
+            Some(data)
+        };
+        open(&self.key).or_else(|| self.older.iter().find_map(open)).ok_or(CipherError)
     }
+}
+
+fn value_key(key: &[u8; 32]) -> LessSafeKey {
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, key).expect("the key has 32 bytes"))
 }
 
 impl fmt::Debug for ValueCipher {

@@ -6,6 +6,7 @@
 
 pub mod classify;
 pub mod keys;
+pub mod outside;
 
 mod batch_codec;
 mod cipher;

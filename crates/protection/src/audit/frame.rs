@@ -141,7 +141,7 @@ impl Header {
         };
         let (number, wrapped, before) = parse().ok_or(ProblemKind::Changed)?;
         let cipher = ring.open_file_key(PURPOSE, &wrapped).map_err(|error| match error {
-            KeyError::OtherRing => ProblemKind::ForeignKey,
+            KeyError::OtherRing { .. } => ProblemKind::ForeignKey,
             _ => ProblemKind::Changed,
         })?;
         Ok((Header { bytes, number, before }, cipher))

@@ -1,38 +1,40 @@
 //! The key ring on disk: JSON, so that a person who finds it sees what it is.
 //!
 //! ```text
-//! { "clerestory_keyring": 1,          version
-//!   "id": "…32 hex…",                 in every wrapped key
-//!   "unlock": {"key_file": {}} | {"passphrase": {"memory_kib", "passes", "salt": "…hex…"}},
-//!   "key_check": "…hex…",             HMAC-SHA256 under the unlocking key: tells a wrong key from damage
-//!   "sealed": "…hex…",                the masters, AES-256-GCM-SIV, bound to all of the above
-//!   "checksum": "…hex…" }             SHA-256 over all of the above: finds damage before anything is tried
+//! { "clerestory_keyring": 2,          version
+//!   "id": "…32 hex…",
+//!   "kms": "key_file" | "passphrase" | "systemd" | "vault" | "aws",
+//!   "root": "…",                      the root key, as its keeper wrapped it
+//!   "sealed": "…hex…",                the keys, AES-256-GCM-SIV under the root key, bound to version and id
+//!   "checksum": "…hex…" }             SHA-256 over all of the above: tells damage from a wrong key
 //! ```
+//!
+//! Each key: family u8, generation u32, made at i64 (ms), id (16 bytes), key (32); big-endian.
 
 use super::durable::replace;
-use super::{
-    KEY_BYTES, KeyError, KeyRing, Masters, PassphraseCost, RING_ID_BYTES, Unlock, from_hex, hex,
-    key_file, stretch,
-};
+use super::family::Keys;
+use super::kms::{Kms, KmsKind, RootKey};
+use super::ring::RING_ID_BYTES;
+use super::{KeyError, bytes_from_hex, from_hex, hex};
 use crate::cipher::ValueCipher;
-use aws_lc_rs::{digest, hmac, rand};
+use aws_lc_rs::{digest, rand};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-const VERSION: u32 = 1;
-const SALT_BYTES: usize = 16;
-const FILE_BYTES_MAX: u64 = 64 * 1024;
+const VERSION: u32 = 2;
+const FILE_BYTES_MAX: u64 = 256 * 1024;
 
-#[derive(Serialize, Deserialize)]
+/// A ring file as it was read or is written.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RingFile {
+pub(super) struct RingFile {
     clerestory_keyring: u32,
     id: String,
-    unlock: UnlockedBy,
-    key_check: String,
+    kms: String,
+    root: String,
     sealed: String,
     checksum: String,
 }
@@ -42,146 +44,142 @@ struct Version {
     clerestory_keyring: u32,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum UnlockedBy {
-    KeyFile {},
-    Passphrase { memory_kib: u32, passes: u32, salt: String },
+/// A ring file with what changing it needs.
+pub(super) struct Sealed {
+    pub(super) path: PathBuf,
+    pub(super) root: RootKey,
+    pub(super) file: RingFile,
 }
 
-impl RingFile {
-    /// What the masters are bound to.
-    fn header(&self) -> String {
-        let unlock = match &self.unlock {
-            UnlockedBy::KeyFile {} => "key_file".to_owned(),
-            UnlockedBy::Passphrase { memory_kib, passes, salt } => {
-                format!("passphrase {memory_kib} {passes} {salt}")
-            }
-        };
-        format!("clerestory keyring {} {} {unlock}", self.clerestory_keyring, self.id)
-    }
-
-    fn checksum(&self) -> String {
-        let text = format!("{} {} {}", self.header(), self.key_check, self.sealed);
-        hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
-    }
+/// A ring that was read.
+pub(super) struct Opened {
+    pub(super) id: [u8; RING_ID_BYTES],
+    pub(super) keys: Keys,
+    pub(super) home: Sealed,
 }
 
-pub(super) fn create(
-    file: &Path,
-    ring: &KeyRing,
-    unlock: &Unlock,
-    data_dir: &Path,
-    cost: PassphraseCost,
-) -> Result<(), KeyError> {
-    if file.try_exists().map_err(|source| io_error("look for the key ring", file, source))? {
-        return Err(KeyError::RingExists(file.to_owned()));
-    }
-    let (unlock, key) = match unlock {
-        Unlock::KeyFile(path) => {
-            (UnlockedBy::KeyFile {}, key_file::read_or_create(path, data_dir)?)
-        }
-        Unlock::Passphrase(passphrase) => {
-            if passphrase.chars().count() < KeyRing::PASSPHRASE_CHARS_MIN {
-                return Err(KeyError::PassphraseTooShort);
-            }
-            let mut salt = [0; SALT_BYTES];
-            rand::fill(&mut salt).expect("the system gives random bytes");
-            let PassphraseCost { memory_kib, passes } = cost;
-            let unlocked_by = UnlockedBy::Passphrase { memory_kib, passes, salt: hex(&salt) };
-            (unlocked_by, stretch(passphrase, &salt, cost))
-        }
-    };
-    let mut ring_file = RingFile {
+/// Writes a ring file under a fresh root key.
+pub(super) fn seal(path: &Path, id: &str, keys: &Keys, kms: &dyn Kms) -> Result<Sealed, KeyError> {
+    let mut root = RootKey::default();
+    rand::fill(root.as_mut_slice()).expect("the system gives random bytes");
+    let wrapped = kms.wrap(&root, id)?;
+    let file = RingFile {
         clerestory_keyring: VERSION,
-        id: ring.id(),
-        unlock,
-        key_check: String::new(),
+        id: id.to_owned(),
+        kms: kms.kind().as_str().to_owned(),
+        root: wrapped,
         sealed: String::new(),
         checksum: String::new(),
     };
-    let header = ring_file.header();
-    ring_file.key_check = hex(key_check(&key, &header).as_ref());
-    let sealed = ValueCipher::new(&key).seal_bound(header.as_bytes(), &ring.masters.to_bytes());
-    ring_file.sealed = hex(&sealed);
-    ring_file.checksum = ring_file.checksum();
-    let text = serde_json::to_string_pretty(&ring_file).expect("strings and numbers only") + "\n";
-    replace(file, text.as_bytes()).map_err(|source| io_error("write the key ring", file, source))
+    let file = file.with_keys(&root, keys);
+    file.write(path)?;
+    Ok(Sealed { path: path.to_owned(), root, file })
 }
 
-pub(super) fn open(file: &Path, unlock: &Unlock, data_dir: &Path) -> Result<KeyRing, KeyError> {
-    let damaged = || KeyError::RingDamaged(file.to_owned());
-    let ring_file = read(file)?;
-    let header = ring_file.header();
-    let (key, wrong) = match (&ring_file.unlock, unlock) {
-        (UnlockedBy::KeyFile {}, Unlock::KeyFile(path)) => {
-            (key_file::read(path, data_dir)?, KeyError::WrongKeyFile(path.clone()))
-        }
-        (UnlockedBy::Passphrase { memory_kib, passes, salt }, Unlock::Passphrase(passphrase)) => {
-            let cost = PassphraseCost { memory_kib: *memory_kib, passes: *passes };
-            let salt: [u8; SALT_BYTES] = from_hex(salt).ok_or_else(damaged)?;
-            if !cost.is_sane() {
-                return Err(damaged());
-            }
-            (stretch(passphrase, &salt, cost), KeyError::WrongPassphrase)
-        }
-        (UnlockedBy::KeyFile {}, Unlock::Passphrase(_)) => return Err(KeyError::NeedsKeyFile),
-        (UnlockedBy::Passphrase { .. }, Unlock::KeyFile(_)) => {
-            return Err(KeyError::NeedsPassphrase);
-        }
-    };
-    let stored_check: [u8; 32] = from_hex(&ring_file.key_check).ok_or_else(damaged)?;
-    let mac = hmac::Key::new(hmac::HMAC_SHA256, key.as_slice());
-    if hmac::verify(&mac, key_check_text(&header).as_bytes(), &stored_check).is_err() {
-        return Err(wrong);
-    }
-    let id: [u8; RING_ID_BYTES] = from_hex(&ring_file.id).ok_or_else(damaged)?;
-    const SEALED_BYTES: usize = 1 + 12 + Masters::BYTES + 16;
-    let sealed: [u8; SEALED_BYTES] = from_hex(&ring_file.sealed).ok_or_else(damaged)?;
-    let opened = ValueCipher::new(&key).open_bound(header.as_bytes(), &sealed);
+/// Reads and opens a ring file.
+pub(super) fn open(path: &Path, kms: &dyn Kms) -> Result<Opened, KeyError> {
+    let damaged = || KeyError::RingDamaged(path.to_owned());
+    let file = read(path)?;
+    let id: [u8; RING_ID_BYTES] = from_hex(&file.id).ok_or_else(damaged)?;
+    let sealed = bytes_from_hex(&file.sealed, FILE_BYTES_MAX as usize).ok_or_else(damaged)?;
+    KmsKind::parse(&file.kms).ok_or_else(damaged)?;
+    file.refuse_other(kms)?;
+    let root = kms.unwrap(&file.root, &file.id).map_err(|error| match error {
+        KeyError::WrappedKey => damaged(),
+        other => other,
+    })?;
+    let opened = ValueCipher::new(&root).open_bound(file.place().as_bytes(), &sealed);
     let opened = Zeroizing::new(opened.map_err(|_| damaged())?);
-    let masters = opened.as_slice().try_into().map_err(|_| damaged())?;
-    Ok(KeyRing { id, masters: Masters::from_bytes(masters) })
+    let keys = Keys::from_bytes(&opened).ok_or_else(damaged)?;
+    Ok(Opened { id, keys, home: Sealed { path: path.to_owned(), root, file } })
 }
 
-fn read(file: &Path) -> Result<RingFile, KeyError> {
-    let damaged = || KeyError::RingDamaged(file.to_owned());
-    let metadata = fs::metadata(file).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => KeyError::NoRing(file.to_owned()),
-        _ => io_error("read the key ring", file, source),
+impl RingFile {
+    /// What the keys are bound to.
+    fn place(&self) -> String {
+        format!("clerestory keyring {} {}", self.clerestory_keyring, self.id)
+    }
+
+    fn checksum(&self) -> String {
+        let text = format!("{} {} {} {}", self.place(), self.kms, self.root, self.sealed);
+        hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    }
+
+    /// What seals it.
+    pub(super) fn sealed_by(&self) -> KmsKind {
+        KmsKind::parse(&self.kms).expect("checked when it was read")
+    }
+
+    /// The root key as its keeper wrapped it.
+    pub(super) fn wrapped(&self) -> &str {
+        &self.root
+    }
+
+    /// The same with other keys under the same root key.
+    pub(super) fn with_keys(&self, root: &RootKey, keys: &Keys) -> RingFile {
+        let sealed = ValueCipher::new(root).seal_bound(self.place().as_bytes(), &keys.to_bytes());
+        let mut file = RingFile { sealed: hex(&sealed), ..self.clone() };
+        file.checksum = file.checksum();
+        file
+    }
+
+    /// The same with the same root key wrapped anew.
+    pub(super) fn with_wrapped(&self, wrapped: String) -> RingFile {
+        let mut file = RingFile { root: wrapped, ..self.clone() };
+        file.checksum = file.checksum();
+        file
+    }
+
+    /// Refuses a keeper of another kind than the one that sealed this.
+    pub(super) fn refuse_other(&self, kms: &dyn Kms) -> Result<(), KeyError> {
+        let (sealed_by, given) = (self.sealed_by(), kms.kind());
+        if sealed_by == given { Ok(()) } else { Err(KeyError::OtherKms { sealed_by, given }) }
+    }
+
+    /// Refuses to go on if the file on disk is not this one any more.
+    pub(super) fn refuse_changed(&self, path: &Path) -> Result<(), KeyError> {
+        let now = read(path)?.checksum;
+        if now == self.checksum { Ok(()) } else { Err(KeyError::RingChanged(path.to_owned())) }
+    }
+
+    /// Puts it in the place of what is there, durably and whole.
+    pub(super) fn write(&self, path: &Path) -> Result<(), KeyError> {
+        let text = serde_json::to_string_pretty(self).expect("strings and numbers only") + "\n";
+        replace(path, text.as_bytes())
+            .map_err(|source| KeyError::io("write the key ring", path, source))
+    }
+}
+
+fn read(path: &Path) -> Result<RingFile, KeyError> {
+    let damaged = || KeyError::RingDamaged(path.to_owned());
+    let metadata = fs::metadata(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => KeyError::NoRing(path.to_owned()),
+        _ => KeyError::io("read the key ring", path, source),
     })?;
     if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
         return Err(damaged());
     }
-    let bytes = fs::read(file).map_err(|source| io_error("read the key ring", file, source))?;
+    let bytes = fs::read(path).map_err(|source| KeyError::io("read the key ring", path, source))?;
     let version: Version = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
-    if version.clerestory_keyring > VERSION {
-        return Err(KeyError::RingTooNew(file.to_owned()));
+    match version.clerestory_keyring {
+        VERSION => {}
+        1 => return Err(KeyError::RingTooOld(path.to_owned())),
+        0 => return Err(damaged()),
+        _ => return Err(KeyError::RingTooNew(path.to_owned())),
     }
-    let ring_file: RingFile = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
-    if ring_file.checksum != ring_file.checksum() {
+    let file: RingFile = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
+    if file.checksum != file.checksum() || KmsKind::parse(&file.kms).is_none() {
         return Err(damaged());
     }
-    Ok(ring_file)
-}
-
-fn key_check_text(header: &str) -> String {
-    format!("key check for {header}")
-}
-
-fn key_check(key: &[u8; KEY_BYTES], header: &str) -> hmac::Tag {
-    let mac = hmac::Key::new(hmac::HMAC_SHA256, key);
-    hmac::sign(&mac, key_check_text(header).as_bytes())
-}
-
-fn io_error(doing: &'static str, path: &Path, source: io::Error) -> KeyError {
-    KeyError::Io { doing, path: path.to_owned(), source }
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use crate::keys::vault::tests::{Transit, vault};
+    use crate::keys::{Family, KeyRing, PassphraseCost, Unlock};
+    use model::Timestamp;
 
     /// A data folder and a place for keys beside it.
     struct House {
@@ -201,7 +199,12 @@ mod tests {
 
     impl House {
         fn create(&self, unlock: &Unlock) -> Result<KeyRing, KeyError> {
-            KeyRing::create_with(&self.ring, unlock, &self.data, PassphraseCost::TEST)
+            let now = Timestamp(1);
+            KeyRing::create_with(&self.ring, unlock, &self.data, now, PassphraseCost::TEST)
+        }
+
+        fn open(&self, unlock: &Unlock) -> Result<KeyRing, KeyError> {
+            KeyRing::open(&self.ring, unlock, &self.data)
         }
 
         #[track_caller]
@@ -229,11 +232,11 @@ mod tests {
         assert!(matches!(house.create(&unlock), Err(KeyError::RingExists(_))));
         house.refuses(&passphrase("correct horse battery"), "give the key file");
         fs::write(&house.key, format!("{}\n", "ab".repeat(32))).unwrap();
-        house.refuses(&unlock, "is not the key file that seals this key ring");
+        house.refuses(&unlock, "but the key ring is sealed by key");
         fs::write(&house.key, "ab").unwrap();
         house.refuses(&unlock, "64 hexadecimal characters");
         fs::remove_file(&house.key).unwrap();
-        house.refuses(&unlock, "no key file at");
+        house.refuses(&unlock, "but there is no key file");
     }
 
     #[test]
@@ -261,7 +264,8 @@ mod tests {
             match KeyRing::open(&house.ring, &unlock, &house.data) {
                 Err(KeyError::RingDamaged(_)) => changed += 1,
                 // The version number itself.
-                Err(error) => assert!(matches!(error, KeyError::RingTooNew(_)), "{error}"),
+                Err(KeyError::RingTooNew(_)) => {}
+                Err(error) => panic!("{error}"),
                 Ok(_) => panic!("a change at byte {at} was not noticed"),
             }
             fs::write(&house.ring, &whole[..at]).unwrap();
@@ -269,7 +273,7 @@ mod tests {
                 house.refuses(&unlock, "is damaged");
             }
         }
-        assert!(changed > 500, "{changed}");
+        assert!(changed > 1000, "{changed}");
     }
 
     #[test]
@@ -277,53 +281,8 @@ mod tests {
         let house = house();
         fs::write(&house.ring, r#"{"clerestory_keyring": 9, "new_thing": true}"#).unwrap();
         house.refuses(&passphrase("correct horse battery"), "written by a newer version");
-    }
-
-    #[test]
-    fn a_ring_cannot_ask_for_all_memory() {
-        let house = house();
-        let unlock = passphrase("correct horse battery");
-        house.create(&unlock).unwrap();
-        let mut ring_file = read(&house.ring).unwrap();
-        ring_file.unlock =
-            UnlockedBy::Passphrase { memory_kib: u32::MAX, passes: 1, salt: hex(&[0; SALT_BYTES]) };
-        ring_file.checksum = ring_file.checksum();
-        fs::write(&house.ring, serde_json::to_string(&ring_file).unwrap()).unwrap();
-        house.refuses(&unlock, "is damaged");
-    }
-
-    #[test]
-    fn a_key_file_in_the_data_folder_is_refused() {
-        let house = house();
-        let inside = [
-            house.data.join("node.key"),
-            house.data.join("deep/er/node.key"),
-            house.key.parent().unwrap().join("../data/node.key"),
-        ];
-        fs::create_dir(house.key.parent().unwrap()).unwrap();
-        for path in inside {
-            let error = house.create(&Unlock::KeyFile(path.clone())).unwrap_err();
-            assert!(matches!(error, KeyError::KeyFileInDataDir(_)), "{error}");
-            assert!(!path.try_exists().unwrap(), "and is not made");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn links_do_not_hide_a_key_file_in_the_data_folder() {
-        use std::os::unix::fs::symlink;
-        let house = house();
-        let keys = house.key.parent().unwrap();
-        fs::create_dir(keys).unwrap();
-        symlink(&house.data, keys.join("elsewhere")).unwrap();
-        let through_folder = Unlock::KeyFile(keys.join("elsewhere/node.key"));
-        assert!(matches!(house.create(&through_folder), Err(KeyError::KeyFileInDataDir(_))));
-
-        let hidden = house.data.join("hidden");
-        fs::write(&hidden, "ab".repeat(32)).unwrap();
-        symlink(&hidden, &house.key).unwrap();
-        let through_file = Unlock::KeyFile(house.key.clone());
-        assert!(matches!(house.create(&through_file), Err(KeyError::KeyFileInDataDir(_))));
+        fs::write(&house.ring, r#"{"clerestory_keyring": 1, "old_thing": true}"#).unwrap();
+        house.refuses(&passphrase("correct horse battery"), "before the first release");
     }
 
     #[cfg(unix)]
@@ -337,5 +296,112 @@ mod tests {
         assert_eq!((mode(&house.key), mode(&house.ring)), (0o600, 0o600));
         fs::set_permissions(&house.key, fs::Permissions::from_mode(0o640)).unwrap();
         house.refuses(&unlock, "chmod 600");
+    }
+
+    #[test]
+    fn a_key_file_in_the_data_folder_is_refused_and_not_made() {
+        let house = house();
+        for path in [house.data.join("node.key"), house.data.join("deep/er/node.key")] {
+            let error = house.create(&Unlock::KeyFile(path.clone())).unwrap_err();
+            assert!(matches!(error, KeyError::KeyFileInDataDir(_)), "{error}");
+            assert!(!path.try_exists().unwrap());
+        }
+    }
+
+    #[test]
+    fn rotation_is_durable_and_a_crash_leaves_one_ring_or_the_other() {
+        let house = house();
+        let unlock = Unlock::KeyFile(house.key.clone());
+        let ring = house.create(&unlock).unwrap();
+        let (_, old) = ring.new_file_key("segment");
+        let before = fs::read(&house.ring).unwrap();
+        assert_eq!(ring.rotate(Family::File, Timestamp(5)).unwrap(), 2);
+        let (_, new) = ring.new_file_key("segment");
+        let after = house.open(&unlock).unwrap();
+        assert_eq!(after.generations(Family::File), ring.generations(Family::File));
+        assert!(after.open_file_key("segment", &old).is_ok());
+        assert!(after.open_file_key("segment", &new).is_ok());
+
+        // Killed while the next ring was being written: the old one, and what is left is in no way.
+        let unfinished = house.data.join("keyring.new");
+        fs::write(&unfinished, &fs::read(&house.ring).unwrap()[..100]).unwrap();
+        fs::write(&house.ring, &before).unwrap();
+        let recovered = house.open(&unlock).unwrap();
+        assert_eq!(recovered.generations(Family::File).len(), 1);
+        assert!(recovered.open_file_key("segment", &old).is_ok());
+        assert_eq!(recovered.rotate(Family::File, Timestamp(6)).unwrap(), 2);
+        recovered.destroy(Family::File, 1).unwrap();
+        let last = house.open(&unlock).unwrap();
+        assert!(matches!(last.open_file_key("segment", &old), Err(KeyError::OtherRing { .. })));
+    }
+
+    #[test]
+    fn two_processes_do_not_undo_each_other() {
+        let house = house();
+        let unlock = Unlock::KeyFile(house.key.clone());
+        let one = house.create(&unlock).unwrap();
+        let two = house.open(&unlock).unwrap();
+        one.rotate(Family::Value, Timestamp(5)).unwrap();
+        let error = two.rotate(Family::Value, Timestamp(6)).unwrap_err();
+        assert!(matches!(error, KeyError::RingChanged(_)), "{error}");
+        assert_eq!(two.generations(Family::Value).len(), 1, "nothing changed in memory either");
+        let lock = crate::keys::durable::Lock::take(&house.ring).unwrap();
+        assert!(matches!(one.rotate(Family::Value, Timestamp(7)), Err(KeyError::RingBusy(_))));
+        drop(lock);
+        assert_eq!(one.rotate(Family::Value, Timestamp(8)).unwrap(), 3);
+    }
+
+    #[test]
+    fn a_ring_that_cannot_be_written_is_not_rotated() {
+        let house = house();
+        let unlock = Unlock::KeyFile(house.key.clone());
+        let ring = house.create(&unlock).unwrap();
+        // In the way of the new file.
+        fs::create_dir(house.data.join("keyring.new")).unwrap();
+        assert!(matches!(ring.rotate(Family::File, Timestamp(5)), Err(KeyError::Io { .. })));
+        assert_eq!(ring.generations(Family::File).len(), 1);
+    }
+
+    #[test]
+    fn a_ring_moves_from_keeper_to_keeper() {
+        let house = house();
+        let (key_file, words) =
+            (Unlock::KeyFile(house.key.clone()), passphrase("correct horse battery"));
+        let ring = house.create(&key_file).unwrap();
+        let old = fs::read(&house.ring).unwrap();
+        let signed = ring.mac_key("x").sign(b"x");
+
+        ring.rewrap(&words, &house.data).unwrap();
+        house.refuses(&key_file, "give the passphrase");
+        let ring = house.open(&words).unwrap();
+        assert_eq!(ring.mac_key("x").sign(b"x"), signed);
+
+        let transit = Transit::default();
+        let server = transit.serve();
+        let service = Unlock::vault(vault(&server.url()));
+        ring.rewrap(&service, &house.data).unwrap();
+        house.refuses(&words, "give the key: --key-service vault:MOUNT/KEY");
+        transit.rotate();
+        assert!(ring.refresh(&service, &house.data).unwrap());
+        assert!(fs::read_to_string(&house.ring).unwrap().contains("vault:v2:"));
+        let ring = house.open(&service).unwrap();
+        assert_eq!(ring.mac_key("x").sign(b"x"), signed);
+        assert_eq!(ring.rotate(Family::Mac, Timestamp(9)).unwrap(), 2, "no keeper is asked");
+
+        drop(server);
+        let error = house.open(&service).unwrap_err().to_string();
+        assert!(error.contains("Vault's transit key transit/node at 127.0.0.1"), "{error}");
+        assert!(ring.rewrap(&service, &house.data).is_err());
+        assert_eq!(ring.sealed_by(), Some(KmsKind::Vault), "the former keeper stays");
+        ring.rewrap(&words, &house.data).unwrap();
+
+        // An old copy of the ring holds the old keys under the old key file, and nothing newer.
+        let (_, new) = ring.new_file_key("segment");
+        ring.rotate(Family::File, Timestamp(10)).unwrap();
+        let (_, newest) = ring.new_file_key("segment");
+        fs::write(&house.ring, old).unwrap();
+        let stolen = house.open(&key_file).unwrap();
+        assert!(stolen.open_file_key("segment", &new).is_ok());
+        assert!(stolen.open_file_key("segment", &newest).is_err());
     }
 }

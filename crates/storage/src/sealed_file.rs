@@ -21,10 +21,12 @@
 
 mod cache;
 mod reader;
+mod rewrap;
 mod writer;
 
 pub use cache::{CacheStats, FrameCache};
 pub use reader::SealedReader;
+pub use rewrap::rewrap;
 pub use writer::SealedWriter;
 
 use protection::TAG_BYTES;

@@ -28,8 +28,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The purpose under which segment keys are wrapped.
-const SEGMENT_PURPOSE: &str = "segment";
-const SEGMENT_EXTENSION: &str = "segment";
+pub(crate) const SEGMENT_PURPOSE: &str = "segment";
+pub(crate) const SEGMENT_EXTENSION: &str = "segment";
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -144,7 +144,7 @@ pub struct TableStats {
 
 /// A node's store. Cheap to clone; the last clone to go stops the workers.
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     workers: Mutex<Option<Workers>>,
 }
 

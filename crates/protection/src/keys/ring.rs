@@ -146,6 +146,13 @@ impl KeyRing {
         Ok(Some(self.wrap(purpose, &*self.unwrap(purpose, wrapped)?)))
     }
 
+    /// Whether a wrapped key that begins with this id ([`WRAPPED_KEY_BYTES`] has 16 bytes of it)
+    /// is under an older generation of [`Family::File`], and not the newest.
+    pub fn is_older_file_key(&self, id: &[u8]) -> bool {
+        let keys = self.keys();
+        keys.by_id(Family::File, id).is_some() && keys.current(Family::File).id != *id
+    }
+
     fn wrap(&self, purpose: &str, file_key: &[u8; KEY_BYTES]) -> Vec<u8> {
         let keys = self.keys();
         let key = keys.current(Family::of_file(purpose));
@@ -258,6 +265,37 @@ impl KeyRing {
         let mut home = self.home.lock();
         let keys = self.keys().without(family, number)?;
         self.change(&mut home, keys)
+    }
+
+    /// As [`KeyRing::destroy`], if nothing is under the key: it first opens nothing any more, then
+    /// `is_unused` looks, and only then it is destroyed; otherwise it comes back. Gives what
+    /// `is_unused` said. Whoever writes a file asks [`KeyRing::is_living`] when it is finished, so
+    /// that no file comes to be under a key that is gone.
+    ///
+    /// # Errors
+    /// As [`KeyRing::destroy`].
+    pub fn destroy_if(
+        &self,
+        family: Family,
+        number: u32,
+        is_unused: impl FnOnce() -> bool,
+    ) -> Result<bool, KeyError> {
+        let mut home = self.home.lock();
+        let before = self.keys();
+        let without = before.without(family, number)?;
+        *self.keys.write() = Arc::new(without.clone());
+        let destroyed =
+            if is_unused() { self.change(&mut home, without).map(|()| true) } else { Ok(false) };
+        if !matches!(destroyed, Ok(true)) {
+            *self.keys.write() = before;
+        }
+        destroyed
+    }
+
+    /// Whether the key that wraps a file's key is still there.
+    pub fn is_living(&self, purpose: &str, wrapped: &[u8]) -> bool {
+        let id = wrapped.get(..RING_ID_BYTES).unwrap_or(&[]);
+        self.keys().by_id(Family::of_file(purpose), id).is_some()
     }
 
     /// Seals the ring under a fresh root key of another keeper, or of the same one again. From
@@ -385,6 +423,22 @@ mod tests {
         ring.destroy(Family::File, 1).unwrap();
         assert!(matches!(ring.open_file_key("segment", &old), Err(KeyError::OtherRing { .. })));
         assert!(ring.open_file_key("segment", &moved).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_used_comes_back() {
+        let ring = KeyRing::in_memory();
+        let (_, old) = ring.new_file_key("segment");
+        ring.rotate(Family::File, Timestamp(1)).unwrap();
+        let used = ring.destroy_if(Family::File, 1, || {
+            assert!(!ring.is_living("segment", &old), "nobody finishes a file under it now");
+            false
+        });
+        assert!(!used.unwrap() && ring.is_living("segment", &old));
+        assert!(ring.open_file_key("segment", &old).is_ok());
+        assert!(ring.destroy_if(Family::File, 1, || true).unwrap());
+        assert!(!ring.is_living("segment", &old));
+        assert!(ring.destroy_if(Family::File, 2, || true).is_err());
     }
 
     #[test]

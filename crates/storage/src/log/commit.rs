@@ -176,6 +176,17 @@ impl Shared {
         }
     }
 
+    /// Lets the thread start a new file, which gets the newest key.
+    pub(super) fn start_file(&self) -> Result<(), LogError> {
+        let mut state = self.state.lock();
+        state.renew = true;
+        self.work.notify_one();
+        while state.renew && !state.stopped && !state.closing {
+            self.done.wait(&mut state);
+        }
+        if state.renew { Err(LogError::Stopped) } else { Ok(()) }
+    }
+
     /// The life of the thread.
     fn run(&self, mut writer: Writer) {
         let stop = StopOnDrop(self);

@@ -162,6 +162,12 @@ pub(super) fn new_header(
     (sealer, header)
 }
 
+/// Whether the key that wraps the key of a file with this header is still in the ring.
+pub(super) fn is_under_living_key(keys: &KeyRing, header: &[u8]) -> bool {
+    let wrapped = FIXED_HEADER_BYTES..FIXED_HEADER_BYTES + WRAPPED_KEY_BYTES;
+    header.get(wrapped).is_some_and(|wrapped| keys.is_living(PURPOSE, wrapped))
+}
+
 /// How many bytes a header has that this version writes.
 pub(super) const HEADER_BYTES: usize =
     FIXED_HEADER_BYTES + WRAPPED_KEY_BYTES + PROLOGUE_BYTES + TAG_BYTES;

@@ -148,6 +148,15 @@ impl Log {
         self.shared.release_before(number)
     }
 
+    /// Goes on in a new file, under the newest key of the ring. Files before it are removed when
+    /// their appends are released.
+    ///
+    /// # Errors
+    /// If the log was stopped.
+    pub fn start_file(&self) -> Result<(), LogError> {
+        self.shared.start_file()
+    }
+
     /// Bytes of all files of the log.
     pub fn file_bytes(&self) -> u64 {
         self.shared.file_bytes()

@@ -1,4 +1,4 @@
-use super::format::{FrameSealer, Prologue, new_header, path_of};
+use super::format::{FrameSealer, Prologue, is_under_living_key, new_header, path_of};
 use super::replay::Found;
 use crate::disk::{Disk, DiskFile};
 use protection::keys::KeyRing;
@@ -116,7 +116,12 @@ impl Writer {
         let made = file
             .append(&header)
             .and_then(|()| file.sync())
-            .and_then(|()| self.disk.sync_dir(&self.dir));
+            .and_then(|()| self.disk.sync_dir(&self.dir))
+            // From now on the file is seen by whoever looks what is under a key.
+            .and_then(|()| match is_under_living_key(&self.keys, &header) {
+                true => Ok(()),
+                false => Err(io::Error::other("the key of the file was destroyed; try again")),
+            });
         if let Err(error) = made {
             // If it cannot be removed, the next attempt does it.
             let _ = self.disk.remove(&path);

@@ -196,12 +196,17 @@ impl fmt::Debug for SealedReader {
     }
 }
 
-struct Header {
-    wrapped: Vec<u8>,
+/// The start of a sealed file.
+pub(super) struct Header {
+    pub(super) wrapped: Vec<u8>,
     bytes: u64,
 }
 
-fn read_header(file: &dyn DiskRead, path: &Path, size: u64) -> Result<Header, SealedError> {
+pub(super) fn read_header(
+    file: &dyn DiskRead,
+    path: &Path,
+    size: u64,
+) -> Result<Header, SealedError> {
     let not_sealed = || SealedError::NotSealed { path: path.to_owned() };
     let mut start = vec![0; USUAL_HEADER_BYTES.min(usize::try_from(size).unwrap_or(usize::MAX))];
     let io = |source| SealedError::Io { path: path.to_owned(), source };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 const PATH: &str = "/d/file";
-static RING: LazyLock<KeyRing> = LazyLock::new(KeyRing::in_memory);
+static RING: LazyLock<Arc<KeyRing>> = LazyLock::new(|| Arc::new(KeyRing::in_memory()));
 
 fn content(len: usize) -> Vec<u8> {
     (0..len as u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
@@ -209,4 +209,66 @@ fn many_threads_read_at_once() {
             });
         }
     });
+}
+
+#[test]
+fn a_file_moves_to_the_newest_key_and_stays_what_it_is() {
+    let (_, disk) = disk();
+    let ring = Arc::new(KeyRing::in_memory());
+    let (path, beside) = (Path::new(PATH), Path::new("/d/beside"));
+    let content = content(40 * FRAME_BYTES + 7);
+    let mut writer = SealedWriter::create(&disk, path, &ring, "segment", "1").unwrap();
+    writer.write_all(&content).unwrap();
+    writer.finish().unwrap();
+    let open = || {
+        let cache = Arc::new(FrameCache::new(1 << 20));
+        SealedReader::open(&disk, path, &ring, "segment", "1", cache)
+    };
+    let move_it = || rewrap(&disk, path, beside, &ring, "segment");
+    assert!(!move_it().unwrap(), "it is under the newest key");
+    let before = open().unwrap();
+    ring.rotate(protection::keys::Family::File, model::Timestamp(1)).unwrap();
+    // Left by a crash.
+    disk.create_new(beside).unwrap();
+    assert!(move_it().unwrap() && !move_it().unwrap());
+    assert!(!disk.try_exists(beside).unwrap());
+    ring.destroy(protection::keys::Family::File, 1).unwrap();
+    for reader in [before, open().unwrap()] {
+        assert!(reader.read_range(0..reader.len()).unwrap() == content);
+    }
+    ring.rotate(protection::keys::Family::File, model::Timestamp(2)).unwrap();
+    ring.destroy(protection::keys::Family::File, 2).unwrap();
+    let lost = move_it().unwrap_err();
+    assert!(matches!(lost, SealedError::Key { .. }), "{lost}");
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_the_file_where_it_is() {
+    let (lossy, disk) = disk();
+    let ring = Arc::new(KeyRing::in_memory());
+    let path = Path::new(PATH);
+    let mut writer = SealedWriter::create(&disk, path, &ring, "segment", "1").unwrap();
+    writer.write_all(&content(5000)).unwrap();
+    writer.finish().unwrap();
+    ring.rotate(protection::keys::Family::File, model::Timestamp(1)).unwrap();
+    lossy.set_free(Some(100));
+    let moved = rewrap(&disk, path, Path::new("/d/beside"), &ring, "segment");
+    assert!(matches!(moved, Err(SealedError::Io { .. })), "{moved:?}");
+    assert!(!disk.try_exists(Path::new("/d/beside")).unwrap());
+    let cache = Arc::new(FrameCache::new(1 << 20));
+    let reader = SealedReader::open(&disk, path, &ring, "segment", "1", cache).unwrap();
+    assert!(reader.read_range(0..reader.len()).unwrap() == content(5000));
+}
+
+#[test]
+fn a_file_whose_key_was_destroyed_while_it_was_written_is_not_there() {
+    let (_, disk) = disk();
+    let ring = Arc::new(KeyRing::in_memory());
+    let path = Path::new(PATH);
+    let mut writer = SealedWriter::create(&disk, path, &ring, "segment", "1").unwrap();
+    writer.write_all(&content(5000)).unwrap();
+    ring.rotate(protection::keys::Family::File, model::Timestamp(1)).unwrap();
+    ring.destroy(protection::keys::Family::File, 1).unwrap();
+    assert!(writer.finish().unwrap_err().to_string().contains("write it again"));
+    assert!(!disk.try_exists(path).unwrap());
 }

@@ -27,6 +27,9 @@ pub struct SealedWriter {
     sealed: Vec<u8>,
     file_bytes: u64,
     finished: bool,
+    keys: Arc<KeyRing>,
+    purpose: String,
+    wrapped: Vec<u8>,
 }
 
 impl SealedWriter {
@@ -40,7 +43,7 @@ impl SealedWriter {
     pub fn create(
         disk: &Arc<dyn Disk>,
         path: &Path,
-        keys: &KeyRing,
+        keys: &Arc<KeyRing>,
         purpose: &str,
         identity: &str,
     ) -> io::Result<SealedWriter> {
@@ -63,6 +66,9 @@ impl SealedWriter {
             sealed,
             file_bytes: 0,
             finished: false,
+            keys: Arc::clone(keys),
+            purpose: purpose.to_owned(),
+            wrapped,
         })
     }
 
@@ -87,6 +93,10 @@ impl SealedWriter {
         self.write_out()?;
         self.file.sync()?;
         self.disk.sync_dir(folder_of(&self.path))?;
+        // From now on the file is seen by whoever looks what is under a key; before, it was not.
+        if !self.keys.is_living(&self.purpose, &self.wrapped) {
+            return Err(io::Error::other("the key of the file was destroyed; write it again"));
+        }
         self.finished = true;
         Ok(self.file_bytes)
     }

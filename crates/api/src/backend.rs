@@ -7,7 +7,7 @@ use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
     AccountError, ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller,
-    Credential, DirectoryError, Engine, Role, SqlAnswer, TableStats, WriteOptions,
+    Credential, DirectoryError, Engine, RingStatus, Role, SqlAnswer, TableStats, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -242,6 +242,25 @@ pub(crate) fn keys(engine: &Engine, caller: &Caller) -> Result<Vec<KeyRecord>, A
 /// Takes an API key back.
 pub(crate) fn revoke_key(engine: &Engine, caller: &Caller, id: &str) -> Result<(), ApiError> {
     engine.revoke_api_key(caller, id).map_err(not_done)
+}
+
+/// What the key ring holds.
+pub(crate) fn ring(engine: &Engine, caller: &Caller) -> Result<RingStatus, ApiError> {
+    Ok(engine.ring(caller)?)
+}
+
+/// Makes a next file key.
+pub(crate) fn rotate_file_key(engine: &Engine, caller: &Caller) -> Result<u32, ApiError> {
+    Ok(engine.rotate_file_key(caller)?)
+}
+
+/// Destroys an old file key.
+pub(crate) fn destroy_file_key(
+    engine: &Engine,
+    caller: &Caller,
+    generation: u32,
+) -> Result<(), ApiError> {
+    Ok(engine.destroy_file_key(caller, generation)?)
 }
 
 /// The tables that an expression names and the caller may know.

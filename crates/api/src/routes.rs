@@ -1,7 +1,7 @@
 //! All routes at a glance.
 
 use crate::elasticsearch::{bulk, cat, cluster, document, index, info, search, security, sql};
-use crate::native::{audit, keys, metrics, people, tables};
+use crate::native::{audit, keys, metrics, people, ring, tables};
 use crate::request::Verb::{Delete, Get, Head, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
 use crate::ui;
@@ -272,6 +272,9 @@ fn native() -> Vec<Route> {
         route(&[Get],               "/_clerestory/keys",              Nothing, Quick,    NONE,       known(keys::list)),
         route(&[Post],              "/_clerestory/keys",              Json,    Write,    NONE,       known(keys::create)),
         route(&[Delete],            "/_clerestory/keys/{id}",         Nothing, Write,    NONE,       known(keys::revoke)),
+        route(&[Get],               "/_clerestory/ring",              Nothing, Quick,    NONE,       known(ring::show)),
+        route(&[Post],              "/_clerestory/ring/_rotate",      Nothing, Write,    NONE,       known(ring::rotate)),
+        route(&[Post],              "/_clerestory/ring/_destroy",     Json,    Write,    NONE,       known(ring::destroy)),
     ]
 }
 

@@ -8,7 +8,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use model::{Clock, SystemClock};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -138,7 +137,7 @@ impl Server {
             .map_err(ServeError::Threads)?;
         let wants_tls = tls::is_required(settings.address.ip()) || settings.tls_on_loopback;
         let tls = if wants_tls {
-            Some(Tls::open(&settings.certificate, settings.address, SystemClock.now())?)
+            Some(Tls::open(&settings.certificate, settings.address, &engine)?)
         } else {
             None
         };
@@ -152,6 +151,7 @@ impl Server {
             tls: tls.map(|tls| tls.acceptor),
             connections: Connections::new(limits),
         };
+        crate::native::ring::move_files(&door.app.engine);
         let accepting = runtime.spawn(accept(listener, Arc::new(door), stopping));
         tracing::info!(%address, tls = fingerprint.is_some(), "listening");
         Ok(Server {

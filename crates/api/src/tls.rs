@@ -1,6 +1,6 @@
 //! The certificate: given, or made at the first start.
 
-use model::Timestamp;
+use engine::Engine;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
@@ -12,15 +12,19 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
 
 /// How long a certificate that we make is good for. Clients pin its fingerprint, so it is long.
 const YEARS_VALID: i32 = 10;
+
+/// What the private key is sealed as.
+const KEY_NAME: &str = "tls private key";
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug)]
 pub enum Certificate {
     /// Self-signed, made at the first start and kept in this folder as `certificate.pem` and
-    /// `key.pem` (readable by its owner only).
+    /// `key.sealed`: the private key, sealed under the key ring.
     Made {
         /// The folder.
         folder: PathBuf,
@@ -57,6 +61,11 @@ pub enum TlsError {
         /// What should be in it.
         expected: &'static str,
     },
+    /// The private key does not open.
+    #[error(
+        "the private key `{}` was changed or belongs to another data folder; remove the folder it is in, and a new certificate is made", .0.display()
+    )]
+    Sealed(PathBuf),
     /// Certificate and key do not fit, or one is of a kind that is not supported.
     #[error("the certificate and its key cannot be used together; give a matching pair")]
     Unusable(#[source] rustls::Error),
@@ -82,25 +91,31 @@ impl Tls {
     pub(crate) fn open(
         certificate: &Certificate,
         listen: SocketAddr,
-        now: Timestamp,
+        engine: &Engine,
     ) -> Result<Tls, TlsError> {
         match certificate {
-            Certificate::Files { certificate, key } => Tls::read(certificate, key),
+            Certificate::Files { certificate, key } => {
+                Tls::read(certificate, key, &Zeroizing::new(read_file(key)?))
+            }
             Certificate::Made { folder, names } => {
-                let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+                let certificate = folder.join("certificate.pem");
+                let key = folder.join("key.sealed");
                 // The certificate is written last: if it is there, the key is too.
                 let is_there = certificate
                     .try_exists()
                     .map_err(|cause| TlsError::File { path: certificate.clone(), cause })?;
                 if !is_there {
-                    make(folder, &certificate, &key, &subject_names(names, listen), now)?;
+                    make(folder, &certificate, &key, &subject_names(names, listen), engine)?;
                 }
-                Tls::read(&certificate, &key)
+                let pem = engine
+                    .open_secret(KEY_NAME, &read_file(&key)?)
+                    .ok_or_else(|| TlsError::Sealed(key.clone()))?;
+                Tls::read(&certificate, &key, &Zeroizing::new(pem))
             }
         }
     }
 
-    fn read(certificate: &Path, key: &Path) -> Result<Tls, TlsError> {
+    fn read(certificate: &Path, key: &Path, key_pem: &[u8]) -> Result<Tls, TlsError> {
         let certificate_pem = read_file(certificate)?;
         let chain: Vec<CertificateDer<'static>> =
             CertificateDer::pem_slice_iter(&certificate_pem).filter_map(Result::ok).collect();
@@ -108,7 +123,7 @@ impl Tls {
             return Err(TlsError::Pem { path: certificate.into(), expected: "certificate" });
         };
         let fingerprint = fingerprint(first);
-        let key_der = PrivateKeyDer::from_pem_slice(&read_file(key)?)
+        let key_der = PrivateKeyDer::from_pem_slice(key_pem)
             .map_err(|_| TlsError::Pem { path: key.into(), expected: "private key" })?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -141,11 +156,12 @@ fn make(
     certificate: &Path,
     key: &Path,
     names: &[String],
-    now: Timestamp,
+    engine: &Engine,
 ) -> Result<(), TlsError> {
     let mut params = CertificateParams::new(names).map_err(TlsError::Making)?;
     params.distinguished_name.push(DnType::CommonName, "Clerestory");
-    let year = now.to_rfc3339().get(..4).and_then(|year| year.parse().ok()).unwrap_or(2026);
+    let year =
+        engine.now().to_rfc3339().get(..4).and_then(|year| year.parse().ok()).unwrap_or(2026);
     params.not_before = rcgen::date_time_ymd(year, 1, 1);
     params.not_after = rcgen::date_time_ymd(year + YEARS_VALID, 12, 31);
     let key_pair = KeyPair::generate().map_err(TlsError::Making)?;
@@ -155,7 +171,9 @@ fn make(
         move |cause| TlsError::File { path, cause }
     };
     fs::create_dir_all(folder).map_err(failed(folder))?;
-    write_private(key, key_pair.serialize_pem().as_bytes()).map_err(failed(key))?;
+    let pem = Zeroizing::new(key_pair.serialize_pem());
+    let sealed = engine.seal_secret(KEY_NAME, pem.as_bytes());
+    write_private(key, &sealed).map_err(failed(key))?;
     write_private(certificate, made.pem().as_bytes()).map_err(failed(certificate))?;
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
 }
@@ -214,6 +232,7 @@ fn outward_address() -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::{Settings, Unlock};
 
     #[test]
     fn only_loopback_may_be_plain() {
@@ -227,23 +246,35 @@ mod tests {
 
     #[test]
     fn a_certificate_is_made_once_and_kept_private() {
-        let folder = tempfile::tempdir().unwrap();
+        let house = tempfile::tempdir().unwrap();
+        let open = |name: &str| {
+            let unlock = Unlock::KeyFile(house.path().join(format!("{name}.key")));
+            let settings = Settings::new(&house.path().join(name), unlock);
+            Engine::init(&settings).unwrap();
+            Engine::open(&settings).unwrap()
+        };
+        let (engine, other) = (open("one"), open("other"));
+        let folder = house.path().join("tls");
         let made = Certificate::Made {
-            folder: folder.path().join("tls"),
+            folder: folder.clone(),
             names: vec!["data.example.org".to_owned()],
         };
         let listen = "0.0.0.0:9200".parse().unwrap();
-        let now = Timestamp(1_795_000_000_000);
-        let first = Tls::open(&made, listen, now).unwrap().fingerprint;
+        let first = Tls::open(&made, listen, &engine).unwrap().fingerprint;
         assert_eq!(first.len(), 32 * 3 - 1);
-        assert_eq!(Tls::open(&made, listen, now).unwrap().fingerprint, first);
+        assert_eq!(Tls::open(&made, listen, &engine).unwrap().fingerprint, first);
+        let sealed = fs::read(folder.join("key.sealed")).unwrap();
+        assert!(!sealed.windows(7).any(|seven| seven == b"PRIVATE"), "a copy is noise");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let key = fs::metadata(folder.path().join("tls/key.pem")).unwrap();
+            let key = fs::metadata(folder.join("key.sealed")).unwrap();
             assert_eq!(key.permissions().mode() & 0o777, 0o600);
         }
-        fs::write(folder.path().join("tls/key.pem"), "no key").unwrap();
-        assert!(matches!(Tls::open(&made, listen, now), Err(TlsError::Pem { .. })));
+        let elsewhere = Tls::open(&made, listen, &other).err().unwrap();
+        assert!(matches!(elsewhere, TlsError::Sealed(_)), "{elsewhere}");
+        fs::write(folder.join("key.sealed"), "no key").unwrap();
+        assert!(matches!(Tls::open(&made, listen, &engine), Err(TlsError::Sealed(_))));
     }
 }

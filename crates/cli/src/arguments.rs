@@ -98,7 +98,7 @@ pub(crate) struct Serve {
 }
 
 /// What opens the key ring of a data folder.
-#[derive(Debug, Args, Default)]
+#[derive(Clone, Debug, Args, Default, PartialEq, Eq)]
 pub(crate) struct UnlockWith {
     /// Key file, outside the data folder [default: as `init` or `demo` noted it]
     #[arg(long, value_name = "F", env = "CLERESTORY_KEY_FILE", conflicts_with = "passphrase_file")]
@@ -106,6 +106,16 @@ pub(crate) struct UnlockWith {
     /// First line: a passphrase in the place of a key file; `-` asks for it
     #[arg(long, value_name = "F", env = "CLERESTORY_PASSPHRASE_FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// Who keeps the key: systemd:NAME (a credential), vault:MOUNT/KEY (transit; VAULT_ADDR,
+    /// VAULT_TOKEN or VAULT_TOKEN_FILE, VAULT_NAMESPACE, VAULT_CACERT) or aws:KEY (KMS; AWS_REGION,
+    /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_ENDPOINT_URL_KMS)
+    #[arg(
+        long,
+        value_name = "S",
+        env = "CLERESTORY_KEY_SERVICE",
+        conflicts_with_all = ["key_file", "passphrase_file"]
+    )]
+    pub(crate) key_service: Option<String>,
 }
 
 /// How to reach a server and as whom.
@@ -302,6 +312,58 @@ pub(crate) enum Key {
     Create(KeyCreate),
     /// End a key at once
     Revoke(Named),
+    /// The key ring: the keys under which everything on the disk is sealed
+    #[command(subcommand)]
+    Ring(Ring),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ring {
+    /// Which keys the ring of a server holds; never the keys themselves
+    Show(Listed),
+    /// Seal new files under a fresh key; those that are there move to it while the server goes on
+    Rotate(Listed),
+    /// Destroy an old file key for ever; backups from before the rotation are noise then
+    Destroy(RingDestroy),
+    /// Seal the ring under another key file, passphrase or key service, or the same again
+    Rewrap(RingRewrap),
+    /// Have the key service wrap the ring by the newest version of its own key
+    Refresh(RingRefresh),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RingDestroy {
+    /// The generation, as `key ring show` lists it
+    pub(crate) generation: u32,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RingRewrap {
+    /// Folder of the data
+    #[arg(long, value_name = "D", env = "CLERESTORY_DIR", default_value = "./clerestory-data")]
+    pub(crate) dir: PathBuf,
+    /// Key file to seal it with, outside the data folder; made if it is not there
+    #[arg(long, value_name = "F", group = "to")]
+    pub(crate) to_key_file: Option<PathBuf>,
+    /// First line: the passphrase to seal it with; `-` asks for it
+    #[arg(long, value_name = "F", group = "to")]
+    pub(crate) to_passphrase_file: Option<PathBuf>,
+    /// Key service to seal it with, as --key-service names it
+    #[arg(long, value_name = "S", group = "to")]
+    pub(crate) to_key_service: Option<String>,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockWith,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RingRefresh {
+    /// Folder of the data
+    #[arg(long, value_name = "D", env = "CLERESTORY_DIR", default_value = "./clerestory-data")]
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockWith,
 }
 
 #[derive(Debug, Args)]

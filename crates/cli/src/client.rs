@@ -1,6 +1,7 @@
 use crate::arguments::Connection;
 use crate::failure::{Doing, Failure, Result};
 use crate::key_place::first_line;
+use crate::outside::read_certificates;
 use serde_json::Value;
 use std::io;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{Request, Response};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use zeroize::Zeroizing;
 
 /// Longest answer that is read into memory.
@@ -243,21 +244,6 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     out
-}
-
-fn read_certificates(file: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>> {
-    let bytes = std::fs::read(file).doing(|| format!("cannot read `{}`", file.display()))?;
-    let mut certificates = Vec::new();
-    for item in parse_pem(&bytes) {
-        let item = item.doing(|| format!("`{}` is no PEM file", file.display()))?;
-        if let PemItem::Certificate(certificate) = item {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        return Err(Failure::wrong_use(format!("`{}` holds no certificate", file.display())));
-    }
-    Ok(certificates)
 }
 
 #[cfg(test)]

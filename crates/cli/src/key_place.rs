@@ -1,22 +1,62 @@
 //! Where the key of a data folder lies: never in the folder, never beside it.
 //!
 //! `init` and `demo` write the place (not the key) into the folder as `key-place`, so that `serve`
-//! finds it again. A thief of the folder learns a path on a machine that was not stolen.
+//! finds it again. A thief of the folder learns a path or the name of a key on a machine that was
+//! not stolen.
 
 use crate::arguments::UnlockWith;
+use crate::environment::{self, AwsEnvironment, VaultEnvironment};
 use crate::failure::{Doing, Failure, Result};
-use engine::Unlock;
+use crate::outside::HttpOutside;
+use engine::{AwsKms, Unlock, VaultTransit};
+use model::SystemClock;
 use std::fs;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const NOTE: &str = "key-place";
 
-/// What opens the ring of a folder that is to be made; the place is noted in it.
-pub(crate) fn for_new_folder(dir: &Path, with: &UnlockWith) -> Result<Unlock> {
+/// What opens a ring, and where that is.
+#[derive(Debug)]
+pub(crate) struct KeyPlace {
+    pub(crate) unlock: Unlock,
+    /// What stands in the note; a passphrase has none.
+    noted: Option<String>,
+}
+
+impl KeyPlace {
+    /// For people: where the key is kept.
+    pub(crate) fn words(&self) -> String {
+        match (&self.unlock, &self.noted) {
+            (Unlock::KeyFile(file), _) => format!("key file    {}", file.display()),
+            (_, Some(noted)) => format!("key service {noted}"),
+            _ => "key         your passphrase".to_owned(),
+        }
+    }
+
+    /// Notes the place in the folder; takes away what was noted if there is none.
+    pub(crate) fn note(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(NOTE);
+        let written = match &self.noted {
+            Some(place) => fs::write(&path, format!("{place}\n")),
+            None => match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        };
+        written.doing(|| format!("cannot write `{}`", path.display()))
+    }
+}
+
+/// What opens the ring of a folder that is to be made, or is to be sealed anew.
+pub(crate) fn for_new_folder(dir: &Path, with: &UnlockWith) -> Result<KeyPlace> {
     if let Some(file) = &with.passphrase_file {
-        return read_passphrase(file, true);
+        return Ok(KeyPlace { unlock: read_passphrase(file, true)?, noted: None });
+    }
+    if let Some(service) = &with.key_service {
+        return Ok(KeyPlace { unlock: key_service(service)?, noted: Some(service.clone()) });
     }
     let key_file = match &with.key_file {
         Some(file) => file.clone(),
@@ -24,17 +64,8 @@ pub(crate) fn for_new_folder(dir: &Path, with: &UnlockWith) -> Result<Unlock> {
     };
     let absolute = std::path::absolute(&key_file)
         .doing(|| format!("cannot find the folder of `{}`", key_file.display()))?;
-    Ok(Unlock::KeyFile(absolute))
-}
-
-/// Notes the place of the key file in the folder; a passphrase has none.
-pub(crate) fn note(dir: &Path, unlock: &Unlock) -> Result<()> {
-    if let Unlock::KeyFile(file) = unlock {
-        let text = format!("{}\n", file.display());
-        let path = dir.join(NOTE);
-        fs::write(&path, text).doing(|| format!("cannot write `{}`", path.display()))?;
-    }
-    Ok(())
+    let noted = Some(absolute.display().to_string());
+    Ok(KeyPlace { unlock: Unlock::KeyFile(absolute), noted })
 }
 
 /// What opens the ring of a folder that is there.
@@ -45,23 +76,59 @@ pub(crate) fn for_known_folder(dir: &Path, with: &UnlockWith) -> Result<Unlock> 
     if let Some(file) = &with.key_file {
         return Ok(Unlock::KeyFile(file.clone()));
     }
+    if let Some(service) = &with.key_service {
+        return key_service(service);
+    }
     match fs::read_to_string(dir.join(NOTE)) {
-        Ok(text) => Ok(Unlock::KeyFile(PathBuf::from(text.trim_end()))),
+        Ok(text) => match text.trim_end() {
+            service if is_service(service) => key_service(service),
+            file => Ok(Unlock::KeyFile(PathBuf::from(file))),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Failure::new(format!("do not know where the key of `{}` lies", dir.display()))
-                .hint("give --key-file F or --passphrase-file F"))
+                .hint("give --key-file F, --passphrase-file F or --key-service S"))
         }
         Err(error) => Err(Failure::from(error).while_doing("cannot read the place of the key")),
+    }
+}
+
+fn is_service(text: &str) -> bool {
+    ["systemd:", "vault:", "aws:"].iter().any(|service| text.starts_with(service))
+}
+
+/// `systemd:NAME`, `vault:MOUNT/KEY`, `aws:KEY`.
+fn key_service(text: &str) -> Result<Unlock> {
+    match text.split_once(':') {
+        Some(("systemd", name)) => {
+            Ok(Unlock::Systemd { name: name.to_owned(), folder: environment::credentials_folder() })
+        }
+        Some(("vault", place)) => {
+            let vault = VaultEnvironment::read()?;
+            let (mount, key) = place.rsplit_once('/').unwrap_or(("transit", place));
+            let outside = Arc::new(HttpOutside::trusting(vault.ca.as_deref())?);
+            let VaultEnvironment { address, token, namespace, .. } = vault;
+            let vault = VaultTransit::new(outside, &address, mount, key, token, namespace);
+            Ok(Unlock::vault(vault?))
+        }
+        Some(("aws", key)) => {
+            let aws = AwsEnvironment::read()?;
+            let outside = Arc::new(HttpOutside::trusting(None)?);
+            let endpoint = aws.endpoint.as_deref();
+            let clock = Arc::new(SystemClock);
+            let (region, credentials) = (&aws.region, aws.credentials);
+            Ok(Unlock::aws(AwsKms::new(outside, clock, endpoint, region, key, credentials)?))
+        }
+        _ => Err(Failure::wrong_use(format!("`{text}` names no key service"))
+            .hint("systemd:NAME, vault:MOUNT/KEY or aws:KEY")),
     }
 }
 
 /// In the folder for settings of this person, named after the data folder.
 fn default_key_file(dir: &Path) -> Result<PathBuf> {
     let dir = std::path::absolute(dir).doing(|| "cannot find the data folder".to_owned())?;
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let config = variable("XDG_CONFIG_HOME")
+    let config = environment::variable("XDG_CONFIG_HOME")
         .map(PathBuf::from)
-        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")))
+        .or_else(|| environment::variable("HOME").map(|home| PathBuf::from(home).join(".config")))
         .ok_or_else(|| {
             Failure::new("there is no home folder to keep the key in")
                 .hint("give --key-file F, outside the data folder")
@@ -114,6 +181,29 @@ mod tests {
     fn folders_of_one_name_have_keys_of_their_own() {
         assert_ne!(path_hash(Path::new("/a/data")), path_hash(Path::new("/b/data")));
         assert_eq!(path_hash(Path::new("/a/data")), path_hash(Path::new("/a/data")));
+    }
+
+    #[test]
+    fn a_service_must_be_one() {
+        for wrong in ["", "vault", "none:x", "/etc/key"] {
+            assert_eq!(key_service(wrong).unwrap_err().exit_code(), 2, "{wrong}");
+            assert!(!is_service(wrong));
+        }
+        assert!(matches!(key_service("systemd:root"), Ok(Unlock::Systemd { .. })));
+    }
+
+    #[test]
+    fn a_passphrase_leaves_no_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |with: &UnlockWith| for_new_folder(folder.path(), with).unwrap();
+        let file = UnlockWith { key_file: Some("/k".into()), ..UnlockWith::default() };
+        place(&file).note(folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join(NOTE)).unwrap(), "/k\n");
+        let words = folder.path().join("words");
+        fs::write(&words, "correct horse battery\n").unwrap();
+        let words = UnlockWith { passphrase_file: Some(words), ..UnlockWith::default() };
+        place(&words).note(folder.path()).unwrap();
+        assert!(!folder.path().join(NOTE).try_exists().unwrap());
     }
 
     #[test]

@@ -4,15 +4,18 @@
 //! client sees; only `serve`, `demo`, `init`, `audit verify` and `doctor` open the data folder.
 //!
 //! What never happens here: no decision about who may read what, no access to stored data but
-//! through the engine's doors, no environment variable read outside `arguments` and `settings`.
+//! through the engine's doors, no environment variable read outside `arguments`, `settings` and `environment`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a terminal")]
 
 mod arguments;
 mod client;
 mod commands;
+mod environment;
 mod failure;
+mod hardening;
 mod key_place;
 mod node;
+mod outside;
 mod progress;
 mod random_password;
 mod settings;
@@ -26,6 +29,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    hardening::harden();
     let arguments = arguments::Arguments::parse();
     match commands::run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,

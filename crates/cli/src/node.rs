@@ -1,7 +1,7 @@
 //! One node in this process: the engine, and the server in front of it.
 
 use crate::failure::{Failure, Result};
-use crate::key_place;
+use crate::key_place::KeyPlace;
 use crate::settings::TlsSettings;
 use api::{Certificate, Limits, Server};
 use engine::{AuditCheck, Engine, Role, Unlock};
@@ -25,10 +25,10 @@ pub(crate) struct ListeningNode {
 
 impl Node {
     /// Makes the folder with a fresh key ring, and opens it.
-    pub(crate) fn create(dir: &Path, unlock: Unlock) -> Result<Node> {
+    pub(crate) fn create(dir: &Path, place: &KeyPlace) -> Result<Node> {
         make_private_folder(dir)?;
-        key_place::note(dir, &unlock)?;
-        let settings = engine::Settings::new(dir, unlock);
+        place.note(dir)?;
+        let settings = engine::Settings::new(dir, place.unlock.clone());
         Engine::init(&settings)?;
         Node::open_with(&settings)
     }
@@ -135,6 +135,16 @@ pub(crate) fn has_key_ring(dir: &Path) -> Result<bool> {
 /// Whether the key ring opens.
 pub(crate) fn check_key_ring(dir: &Path, unlock: &Unlock) -> Result<()> {
     Ok(engine::check_key_ring(dir, unlock)?)
+}
+
+/// Seals the key ring of a folder under another key.
+pub(crate) fn rewrap_key_ring(dir: &Path, unlock: &Unlock, to: &Unlock) -> Result<()> {
+    Ok(engine::rewrap_key_ring(dir, unlock, to)?)
+}
+
+/// Has the key service wrap the key ring of a folder anew; gives whether it has versions.
+pub(crate) fn refresh_key_ring(dir: &Path, unlock: &Unlock) -> Result<bool> {
+    Ok(engine::refresh_key_ring(dir, unlock)?)
 }
 
 /// Checks the audit record of a folder that no server has open.

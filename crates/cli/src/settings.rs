@@ -17,8 +17,7 @@ pub(crate) struct ServerSettings {
     pub(crate) dir: PathBuf,
     pub(crate) http: SocketAddr,
     pub(crate) tls: TlsSettings,
-    pub(crate) key_file: Option<PathBuf>,
-    pub(crate) passphrase_file: Option<PathBuf>,
+    pub(crate) unlock: UnlockWith,
 }
 
 /// Settings of TLS; without files a certificate is made.
@@ -37,6 +36,7 @@ struct SettingsFile {
     http: Option<SocketAddr>,
     key_file: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
+    key_service: Option<String>,
     #[serde(default)]
     tls: TlsFile,
 }
@@ -73,13 +73,23 @@ impl ServerSettings {
         file: SettingsFile,
     ) -> Result<ServerSettings> {
         // One way of unlocking that is typed replaces the other way that stands in the file.
-        let (key_file, passphrase_file) = match (unlock.key_file, unlock.passphrase_file) {
-            (None, None) => (file.key_file, file.passphrase_file),
-            typed => typed,
+        let unlock = if unlock == UnlockWith::default() {
+            UnlockWith {
+                key_file: file.key_file,
+                passphrase_file: file.passphrase_file,
+                key_service: file.key_service,
+            }
+        } else {
+            unlock
         };
-        if key_file.is_some() && passphrase_file.is_some() {
-            return Err(Failure::wrong_use("settings name both a key file and a passphrase file")
-                .hint("keep one of `key_file` and `passphrase_file`"));
+        let ways = [
+            unlock.key_file.is_some(),
+            unlock.passphrase_file.is_some(),
+            unlock.key_service.is_some(),
+        ];
+        if ways.into_iter().filter(|&given| given).count() > 1 {
+            return Err(Failure::wrong_use("the settings name more than one key")
+                .hint("keep one of `key_file`, `passphrase_file` and `key_service`"));
         }
         let files = match (file.tls.certificate, file.tls.key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -95,8 +105,7 @@ impl ServerSettings {
             dir: dir.or(file.dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DIR)),
             http: http.or(file.http).unwrap_or(DEFAULT_HTTP),
             tls: TlsSettings { files, names: file.tls.names, on_loopback: file.tls.on_loopback },
-            key_file,
-            passphrase_file,
+            unlock,
         })
     }
 }
@@ -110,8 +119,8 @@ fn read_file(path: &Path) -> Result<SettingsFile> {
 fn parse(text: &str) -> Result<SettingsFile> {
     serde_json::from_str(text).map_err(|error| {
         Failure::wrong_use(error.to_string()).hint(
-            "known settings: dir, http, key_file, passphrase_file, tls.certificate, tls.key, \
-             tls.names, tls.on_loopback; nothing turns identity, encryption or the audit off",
+            "known settings: dir, http, key_file, passphrase_file, key_service, \
+             tls.certificate, tls.key, tls.names, tls.on_loopback; nothing turns identity, encryption or the audit off",
         )
     })
 }
@@ -143,17 +152,22 @@ mod tests {
             ServerSettings::merge(Some("/t".into()), None, UnlockWith::default(), file()).unwrap();
         assert_eq!(merged.dir, Path::new("/t"));
         assert_eq!(merged.http.port(), 1);
-        assert_eq!(merged.key_file.as_deref(), Some(Path::new("/k")));
+        assert_eq!(merged.unlock.key_file.as_deref(), Some(Path::new("/k")));
 
-        let typed = UnlockWith { key_file: None, passphrase_file: Some("/p".into()) };
-        let merged = ServerSettings::merge(None, None, typed, file()).unwrap();
-        assert_eq!(merged.key_file, None);
-        assert_eq!(merged.passphrase_file.as_deref(), Some(Path::new("/p")));
+        let typed = UnlockWith { passphrase_file: Some("/p".into()), ..UnlockWith::default() };
+        let merged = ServerSettings::merge(None, None, typed.clone(), file()).unwrap();
+        assert_eq!(merged.unlock, typed, "one way replaces the other");
 
         let merged =
             ServerSettings::merge(None, None, UnlockWith::default(), SettingsFile::default())
                 .unwrap();
         assert_eq!(merged.http, DEFAULT_HTTP);
+    }
+
+    #[test]
+    fn two_keys_are_one_too_many() {
+        let both = parse(r#"{"key_file": "/k", "key_service": "vault:transit/x"}"#).unwrap();
+        assert!(ServerSettings::merge(None, None, UnlockWith::default(), both).is_err());
     }
 
     #[test]

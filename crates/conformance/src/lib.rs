@@ -4,7 +4,8 @@
 //!   any moment; [`Node`] is an empty house with people in it, [`DemoNode`] the loaded demo.
 //! * [`Caller`] speaks to it as somebody.
 //! * [`question`] says one question in three languages, and the right answer.
-//! * [`Needles`] finds values in the clear, wherever they are.
+//! * [`Needles`] finds values in the clear, wherever they are; [`Noise`] finds whatever is not
+//!   noise in a copy of the data folder.
 //!
 //! The tests stand in `crates/cli/tests`, where cargo tells them the path of the binary.
 //!
@@ -13,9 +14,11 @@
 
 mod caller;
 mod needles;
+mod noise;
 mod program;
 pub mod question;
 
 pub use caller::{Answer, Caller};
 pub use needles::Needles;
+pub use noise::Noise;
 pub use program::{DemoNode, DemoSize, Node, Program};

@@ -49,9 +49,18 @@ impl Program {
     fn in_folder(&self, binary: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(binary);
         command.current_dir(self.folder.path()).stdin(Stdio::null());
-        for name in
-            ["URL", "API_KEY", "DIR", "CONFIG", "HTTP", "CA", "KEY_FILE", "PASSPHRASE_FILE", "LOG"]
-        {
+        for name in [
+            "URL",
+            "API_KEY",
+            "DIR",
+            "CONFIG",
+            "HTTP",
+            "CA",
+            "KEY_FILE",
+            "PASSPHRASE_FILE",
+            "KEY_SERVICE",
+            "LOG",
+        ] {
             command.env_remove(format!("CLERESTORY_{name}"));
         }
         command.env("HOME", self.folder.path()).env_remove("XDG_CONFIG_HOME");
@@ -185,6 +194,16 @@ impl Node {
     pub fn serve(&mut self) {
         self.kill();
         let mut running = Running(self.program.spawn(&SERVE));
+        self.url = wait_for_url(&self.program, &mut running.0);
+        self.running = Some(running);
+    }
+
+    /// As [`Node::serve`], with more arguments, and variables in its environment.
+    pub fn serve_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
+        self.kill();
+        let mut command = self.program.command(&SERVE);
+        command.args(arguments).envs(environment.iter().copied());
+        let mut running = Running(self.program.spawn_command(command));
         self.url = wait_for_url(&self.program, &mut running.0);
         self.running = Some(running);
     }

@@ -33,6 +33,7 @@ mod offline;
 mod open;
 mod people;
 mod read;
+mod ring;
 mod sql;
 mod write;
 
@@ -42,7 +43,7 @@ pub use bulk::{
 };
 pub use error::EngineError;
 pub use mapping::{render_index, render_mapping, render_settings};
-pub use offline::{AuditCheck, check_key_ring, verify_audit};
+pub use offline::{AuditCheck, check_key_ring, refresh_key_ring, rewrap_key_ring, verify_audit};
 pub use open::{Engine, OpenError, Settings};
 pub use people::AccountError;
 pub use protection::Released;
@@ -51,6 +52,11 @@ pub use protection::caller::{
     SessionToken,
 };
 pub use protection::grant::Action;
-pub use protection::keys::{KeyError, Unlock};
+pub use protection::keys::{
+    AwsCredentials, AwsKms, Family, Generation, KeyError, KmsKind, Unlock, VaultTransit,
+    lock_memory_with,
+};
+pub use protection::outside;
+pub use ring::RingStatus;
 pub use sql::{SqlAnswer, SqlColumn};
 pub use storage::TableStats;

@@ -26,6 +26,25 @@ pub fn check_key_ring(dir: &Path, unlock: &Unlock) -> Result<(), OpenError> {
     open_ring(dir, unlock).map(|_| ())
 }
 
+/// Seals the key ring of a data folder under another keeper. A server that has the folder open
+/// goes on; it must be restarted before it can rotate or destroy keys.
+///
+/// # Errors
+/// If the ring does not open with `unlock`, the new keeper does not wrap, or the ring file cannot
+/// be written; the former keeper then stays.
+pub fn rewrap_key_ring(dir: &Path, unlock: &Unlock, to: &Unlock) -> Result<(), OpenError> {
+    Ok(open_ring(dir, unlock)?.rewrap(to, dir)?)
+}
+
+/// Has the keeper of the key ring wrap its root key by the newest version of the keeper's own key;
+/// gives whether it has versions.
+///
+/// # Errors
+/// As [`rewrap_key_ring`].
+pub fn refresh_key_ring(dir: &Path, unlock: &Unlock) -> Result<bool, OpenError> {
+    Ok(open_ring(dir, unlock)?.refresh(unlock, dir)?)
+}
+
 /// Checks the whole audit record of a data folder: every frame, the chain, every signature, and
 /// that its end was not cut off. No server may have it open.
 ///

@@ -84,6 +84,9 @@ pub enum OpenError {
 /// A node: the store, its doors, and who may go through them.
 pub struct Engine {
     pub(crate) store: Store,
+    pub(crate) keys: Arc<KeyRing>,
+    /// Held by whoever moves files to a new key.
+    pub(crate) moving_files: Mutex<()>,
     pub(crate) sealer: Sealer,
     pub(crate) pseudonyms: Arc<Pseudonyms>,
     pub(crate) directory: Directory,
@@ -107,7 +110,8 @@ impl Engine {
         if settings.ring_file().try_exists()? {
             return Err(OpenError::Initialised(settings.dir.clone()));
         }
-        KeyRing::create(&settings.ring_file(), &settings.unlock, &settings.dir)?;
+        let now = settings.clock.now();
+        KeyRing::create(&settings.ring_file(), &settings.unlock, &settings.dir, now)?;
         let engine = Engine::open(settings)?;
         Ok(engine.directory.enrolment_code()?)
     }
@@ -140,12 +144,15 @@ impl Engine {
         let policy = Arc::new(Policy::standard());
         let classifier = Arc::new(Classifier::standard());
         let pseudonyms = Arc::new(Pseudonyms::with_classifier(&keys, &classifier));
-        let sealer = Sealer::new(keys, Arc::clone(&pseudonyms), classifier, Arc::clone(&clock));
+        let sealer =
+            Sealer::new(Arc::clone(&keys), Arc::clone(&pseudonyms), classifier, Arc::clone(&clock));
         let guard = Guard::new(Arc::clone(&audit), Arc::clone(&policy), Arc::clone(&clock));
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
         audit.append_durable(&Event::new(EventKind::Started))?;
         Ok(Engine {
             store,
+            keys,
+            moving_files: Mutex::default(),
             sealer,
             pseudonyms,
             directory,

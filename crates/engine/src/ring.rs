@@ -75,7 +75,8 @@ impl Engine {
     pub fn destroy_file_key(&self, caller: &Caller, generation: u32) -> Result<(), EngineError> {
         self.may(caller, Right::ManageKeys, None)?;
         let under_use = |left: u64| {
-            let reason = format!("{left} files are still under an older key; try again in a minute");
+            let reason =
+                format!("{left} files are still under an older key; try again in a minute");
             EngineError::new(409, "status_exception", reason)
         };
         let left = self.move_files()?;

@@ -49,11 +49,8 @@ fn everything_moves_to_the_new_key_while_rows_come_and_are_read() {
     assert_eq!((moved.segments, moved.left), (2, 0));
     house.keys.destroy(Family::File, 1).unwrap();
 
-    let rows: u64 = reading
-        .views()
-        .iter()
-        .map(|view| view.count(&storage::Filter::All).unwrap())
-        .sum();
+    let rows: u64 =
+        reading.views().iter().map(|view| view.count(&storage::Filter::All).unwrap()).sum();
     assert_eq!(rows, 4, "who began before goes on");
     put(&house, &table, &["f"]);
     let after = house.documents(&table);

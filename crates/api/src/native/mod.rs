@@ -4,4 +4,5 @@ pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod people;
+pub(crate) mod ring;
 pub(crate) mod tables;

@@ -13,22 +13,19 @@ pub(super) fn run(typed: &Init) -> Result<()> {
     refuse_used(dir)?;
     // Read before anything is made: a missing file must not leave half a folder.
     let password = typed.password_file.as_deref().map(first_line).transpose()?;
-    let unlock = key_place::for_new_folder(dir, &typed.unlock)?;
-    let shown_key = match &unlock {
-        Unlock::KeyFile(file) => Some(file.display().to_string()),
-        Unlock::Passphrase(_) => None,
-    };
-    let node = Node::create(dir, unlock)?;
+    let place = key_place::for_new_folder(dir, &typed.unlock)?;
+    let node = Node::create(dir, &place)?;
     println!("data folder {}", dir.display());
-    match shown_key {
-        Some(file) => {
-            println!("key file    {file}");
-            eprintln!(
-                "\nKeep a copy of the key file elsewhere: without it the data is noise, for you too."
-            );
+    println!("{}", place.words());
+    eprintln!(
+        "\n{}",
+        match place.unlock {
+            Unlock::KeyFile(_) => {
+                "Keep a copy of the key file elsewhere: without it the data is noise, for you too."
+            }
+            _ => "Without this key the data is noise, for you too: see that it is not lost.",
         }
-        None => println!("key         your passphrase; without it the data is noise, for you too"),
-    }
+    );
     match (&typed.admin, password) {
         (Some(name), Some(password)) => {
             node.make_first_administrator(name, &password)?;

@@ -14,6 +14,7 @@ pub(super) fn run(typed: &Key) -> Result<()> {
         Key::List(typed) => list(typed),
         Key::Create(typed) => create(typed),
         Key::Revoke(typed) => revoke(typed),
+        Key::Ring(typed) => super::ring::run(typed),
     }
 }
 

@@ -7,6 +7,7 @@ mod init;
 mod key;
 mod load;
 mod metric;
+mod ring;
 mod serve;
 mod sql;
 mod user;

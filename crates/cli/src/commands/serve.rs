@@ -1,6 +1,6 @@
 //! `serve`: a data folder over HTTP until the process is asked to end.
 
-use crate::arguments::{Serve, UnlockWith};
+use crate::arguments::Serve;
 use crate::failure::Result;
 use crate::key_place;
 use crate::node::{self, Node};
@@ -9,11 +9,7 @@ use crate::settings::ServerSettings;
 pub(super) fn run(typed: Serve) -> Result<()> {
     node::start_logging(tracing::Level::INFO);
     let settings = ServerSettings::of_serve(typed)?;
-    let with = UnlockWith {
-        key_file: settings.key_file.clone(),
-        passphrase_file: settings.passphrase_file.clone(),
-    };
-    let unlock = key_place::for_known_folder(&settings.dir, &with)?;
+    let unlock = key_place::for_known_folder(&settings.dir, &settings.unlock)?;
     let node = Node::open(&settings.dir, unlock)?.listen(settings.http, &settings.tls)?;
     println!("{}", node.url());
     if let Some(fingerprint) = node.fingerprint() {

@@ -53,6 +53,8 @@ event_kinds! {
     KeyCreated = "key_created",
     /// An API key was taken back.
     KeyRevoked = "key_revoked",
+    /// A key of the ring was rotated or destroyed; [`Event::subject`] says which.
+    KeyRingChanged = "key_ring_changed",
     /// An account was made.
     PersonCreated = "person_created",
     /// The password or roles of an account changed.

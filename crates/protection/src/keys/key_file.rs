@@ -122,7 +122,9 @@ pub(super) fn refuse_inside(path: &Path, data_dir: &Path) -> Result<(), KeyError
     };
     let inside = || Err(KeyError::KeyFileInDataDir(path.to_owned()));
     let data_dir = real(data_dir)?;
-    let linked_from = match (path.parent(), path.file_name()) {
+    let absolute = std::path::absolute(path)
+        .map_err(|source| KeyError::io("find the folder of", path, source))?;
+    let linked_from = match (absolute.parent(), absolute.file_name()) {
         (Some(folder), Some(name)) => real(folder)?.join(name),
         _ => return Err(KeyError::KeyFileDamaged(path.to_owned())),
     };
@@ -269,6 +271,8 @@ mod tests {
         assert!(is_refused(&keys.join("../data/node.key"), &data));
         assert!(!is_refused(&keys.join("node.key"), &data));
         assert!(!is_refused(&keys.join("node.key"), &data.join("not-made-yet")));
+        assert!(!is_refused(Path::new("bare-name.key"), &data));
+        assert!(is_refused(Path::new("bare-name.key"), Path::new(".")));
     }
 
     #[cfg(unix)]

@@ -19,7 +19,7 @@ use crate::key_place;
 use crate::node::{self, ListeningNode, Node};
 use crate::settings::TlsSettings;
 use ::demo::{Fleet, FleetSettings};
-use engine::{Role, Unlock};
+use engine::Role;
 use logins::Logins;
 use std::path::Path;
 
@@ -76,8 +76,7 @@ fn open(dir: &Path, with: &UnlockWith) -> Result<Node> {
         return Err(Failure::new(format!("`{}` holds something else", dir.display()))
             .hint("give --dir D with a folder that is not there yet"));
     }
-    let unlock: Unlock = key_place::for_new_folder(dir, with)?;
-    Node::create(dir, unlock)
+    Node::create(dir, &key_place::for_new_folder(dir, with)?)
 }
 
 /// Everything that goes over HTTP.

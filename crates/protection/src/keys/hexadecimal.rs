@@ -31,7 +31,7 @@ pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 /// Reads hexadecimal of any length up to `bytes_max`.
 pub(crate) fn bytes_from_hex(text: &str, bytes_max: usize) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || text.len() > 2 * bytes_max || !text.is_ascii() {
+    if !text.len().is_multiple_of(2) || text.len() > 2 * bytes_max || !text.is_ascii() {
         return None;
     }
     let pairs = (0..text.len()).step_by(2);

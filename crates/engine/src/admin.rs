@@ -126,7 +126,9 @@ impl Engine {
 
 impl Engine {
     fn knows(&self, caller: &Caller, table: &Table) -> bool {
-        KNOWING.iter().any(|&right| self.policy.may(caller, right, Some(&table.name)))
+        let policy = self.policies.current();
+        let now = self.clock.now();
+        KNOWING.iter().any(|&right| policy.may_elsewhere(caller, right, &table.name, now))
     }
 
     /// Makes a table. The caller was checked.
@@ -176,7 +178,7 @@ impl Engine {
         table: &Table,
     ) -> Result<(), EngineError> {
         let mut event = Event::by(kind, caller);
-        event.policy = self.policy.version();
+        event.policy = self.policies.version();
         event.tables = vec![table.name.as_str().to_owned()];
         event.outcome = "allowed".to_owned();
         self.record_change(&event)

@@ -140,6 +140,12 @@ impl From<Denied> for EngineError {
                 "the audit record cannot be written, so nothing is read; free its disk",
             )
             .with_detail(chain(&cause)),
+            Denied::MeterUnavailable(cause) => EngineError::unavailable(
+                "the quota cannot be counted, so nothing is read; free the disk",
+            )
+            .with_detail(chain(&cause)),
+            Denied::Quota { .. } => EngineError::new(429, "quota_exceeded_exception", reason),
+            Denied::Expired => EngineError::new(401, "security_exception", reason),
             _ => EngineError::forbidden(reason),
         }
     }

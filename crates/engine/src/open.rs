@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use protection::audit::{AuditError, AuditLog, Event, EventKind};
 use protection::caller::{Directory, DirectoryError};
 use protection::classify::Classifier;
-use protection::grant::Policy;
+use protection::grant::Policies;
 use protection::keys::{KeyError, KeyRing, Unlock};
 use protection::{Guard, Pseudonyms, RecordError, RecordStore, Sealer};
 use std::collections::HashMap;
@@ -90,7 +90,7 @@ pub struct Engine {
     pub(crate) sealer: Sealer,
     pub(crate) pseudonyms: Arc<Pseudonyms>,
     pub(crate) directory: Directory,
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) policies: Arc<Policies>,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) guard: Guard,
     pub(crate) clock: Arc<dyn Clock>,
@@ -141,12 +141,17 @@ impl Engine {
             Arc::clone(&keys),
             Arc::clone(&clock),
         )?);
-        let policy = Arc::new(Policy::standard());
+        let policies = Arc::clone(directory.policies());
         let classifier = Arc::new(Classifier::standard());
         let pseudonyms = Arc::new(Pseudonyms::with_classifier(&keys, &classifier));
         let sealer =
             Sealer::new(Arc::clone(&keys), Arc::clone(&pseudonyms), classifier, Arc::clone(&clock));
-        let guard = Guard::new(Arc::clone(&audit), Arc::clone(&policy), Arc::clone(&clock));
+        let guard = Guard::open(
+            Arc::clone(&audit),
+            Arc::clone(&policies),
+            Arc::clone(store.catalog()) as Arc<dyn RecordStore>,
+            Arc::clone(&clock),
+        )?;
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
         audit.append_durable(&Event::new(EventKind::Started))?;
         Ok(Engine {
@@ -156,7 +161,7 @@ impl Engine {
             sealer,
             pseudonyms,
             directory,
-            policy,
+            policies,
             audit,
             guard,
             clock,
@@ -194,6 +199,9 @@ impl Engine {
 
     /// Stops in good order. Rows in the buffer come back from the log at the next start.
     pub fn close(&self) {
+        if let Err(error) = self.guard.settle() {
+            tracing::warn!(cause = chain(&error), "counts of quotas are a little too high now");
+        }
         self.store.close();
         if let Err(error) = self.audit.append_durable(&Event::new(EventKind::Stopped)) {
             tracing::error!(cause = chain(&error), "audit record not written");

@@ -43,7 +43,7 @@ impl Engine {
         if let Err(error) = &found {
             self.record_refusal(&credential, error, from);
         }
-        found
+        Ok(found?.at(from))
     }
 
     fn record_refusal(&self, credential: &Credential<'_>, error: &AuthError, from: Option<IpAddr>) {

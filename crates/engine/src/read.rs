@@ -28,7 +28,6 @@ impl Engine {
             tables: wanted.tables.to_vec(),
             shape: wanted.shape,
             fields: wanted.uses,
-            purpose: String::new(),
         };
         let permit: Arc<Permit> = Arc::new(self.guard.authorise(caller, intent)?);
         let ids: Vec<TableId> = wanted.tables.iter().map(|table| table.id).collect();
@@ -58,7 +57,7 @@ impl Engine {
         let limits = Limits::standard();
         let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.now())?;
         let hits = answer.pointer("/hits/hits").and_then(Json::as_array).map_or(0, Vec::len);
-        Ok(release(&scope, answer, hits as u64))
+        release(&scope, answer, hits as u64)
     }
 
     /// `_count`.
@@ -85,7 +84,7 @@ impl Engine {
         )?;
         let limits = Limits::standard();
         let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.now())?;
-        Ok(release(&scope, answer, 1))
+        release(&scope, answer, 1)
     }
 
     /// `GET _doc`: the document with `found`, or `found: false`.
@@ -129,7 +128,7 @@ impl Engine {
         if batch.num_rows() == 0 {
             answer.insert("_id".to_owned(), json!(id));
             answer.insert("found".to_owned(), json!(false));
-            return Ok(release(&scope, Json::Object(answer), 0));
+            return release(&scope, Json::Object(answer), 0);
         }
         let text = |column: usize| {
             let strings = arrow::array::AsArray::as_string_opt::<i32>(batch.column(column));
@@ -148,7 +147,7 @@ impl Engine {
         answer.insert("found".to_owned(), json!(true));
         let source = serde_json::from_str(&text(3)).unwrap_or_else(|_| json!({}));
         answer.insert("_source".to_owned(), source);
-        Ok(release(&scope, Json::Object(answer), 1))
+        release(&scope, Json::Object(answer), 1)
     }
 
     /// `_field_caps`: what can be done with the fields that the caller may know.
@@ -186,9 +185,13 @@ impl Engine {
 }
 
 /// The only way from a scope to a caller.
-pub(crate) fn release<T: AnswerSize>(scope: &Scope, answer: T, rows: u64) -> Released<T> {
+pub(crate) fn release<T: AnswerSize>(
+    scope: &Scope,
+    answer: T,
+    rows: u64,
+) -> Result<Released<T>, EngineError> {
     let bytes = answer.bytes();
-    scope.permit.release(answer, rows, bytes)
+    Ok(scope.permit.release(answer, rows, bytes)?)
 }
 
 /// How large an answer is, for the record.

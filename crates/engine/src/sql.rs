@@ -78,7 +78,7 @@ impl Engine {
             append_rows(batch, &mut rows)?;
         }
         let count = rows.len() as u64;
-        Ok(release(&scope, SqlAnswer { columns, rows }, count))
+        release(&scope, SqlAnswer { columns, rows }, count)
     }
 }
 

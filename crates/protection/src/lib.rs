@@ -23,5 +23,5 @@ pub use batch_codec::DecodeError;
 pub use cipher::{CipherError, FileCipher, TAG_BYTES, ValueCipher};
 pub use pseudonym::{Pseudonyms, is_pseudonym};
 pub use records::{MemoryRecords, RecordError, RecordStore};
-pub use release::{Denied, FieldUse, Guard, Permit, ReadIntent, Released, Use};
+pub use release::{CacheKey, Denied, FieldUse, Guard, Permit, ReadIntent, Released, RowScope, Use};
 pub use seal::{RefusedField, RefusedReason, SealError, SealOutcome, SealedBatch, Sealer};

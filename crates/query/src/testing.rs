@@ -8,7 +8,7 @@ use model::{
 use protection::audit::AuditLog;
 use protection::caller::{Caller, Credential, Directory, Role};
 use protection::classify::Classifier;
-use protection::grant::{Action, Policy};
+use protection::grant::Action;
 use protection::keys::{KeyRing, PassphraseCost};
 use protection::{FieldUse, Guard, MemoryRecords, Pseudonyms, ReadIntent, Sealer};
 use std::sync::Arc;
@@ -50,11 +50,11 @@ impl House {
         let sealer =
             Sealer::new(Arc::clone(&ring), Arc::clone(&pseudonyms), classifier, Arc::clone(&clock));
         let log = AuditLog::open(&dir.path().join("audit"), Arc::clone(&ring), Arc::clone(&clock));
-        let guard =
-            Guard::new(Arc::new(log.unwrap()), Arc::new(Policy::standard()), Arc::clone(&clock));
         let records = Arc::new(MemoryRecords::default());
         let cost = PassphraseCost::TEST;
         let directory = Directory::open_with(records, &ring, Arc::clone(&clock), cost).unwrap();
+        let policies = Arc::clone(directory.policies());
+        let guard = Guard::new(Arc::new(log.unwrap()), policies, Arc::clone(&clock));
         let password = "a long enough password";
         directory.bootstrap(&[("ana", password, &[Role::Analyst])]).unwrap();
         let credential = Credential::Password { name: "ana", password, network: None };
@@ -142,13 +142,8 @@ impl House {
         tables: &[Arc<Table>],
         fields: Vec<(TableId, FieldUse)>,
     ) -> Scope {
-        let intent = ReadIntent {
-            action,
-            tables: tables.to_vec(),
-            shape: "test".to_owned(),
-            fields,
-            purpose: String::new(),
-        };
+        let intent =
+            ReadIntent { action, tables: tables.to_vec(), shape: "test".to_owned(), fields };
         let permit = self.guard.authorise(&self.caller, intent).unwrap();
         let ids: Vec<TableId> = tables.iter().map(|table| table.id).collect();
         let snapshot = self.store.snapshot(&ids, &permit).unwrap();

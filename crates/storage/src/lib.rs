@@ -24,6 +24,7 @@ mod filter;
 mod ordinals;
 mod read;
 mod rewrap;
+mod row_scope;
 mod segment;
 mod store;
 mod text;

@@ -187,13 +187,25 @@ pub struct View {
     table: Arc<Table>,
     pub(crate) segment: Arc<Segment>,
     pub(crate) dead: Arc<RoaringBitmap>,
+    /// Whether some of the dead are alive for others: then nothing may be told from statistics
+    /// that count them.
+    pub(crate) is_restricted: bool,
     /// The last selection: a question's counts, folds and pages often share one filter.
     last: Mutex<Option<(Filter, Arc<Selection>)>>,
 }
 
 impl View {
     pub(crate) fn new(table: Arc<Table>, segment: Arc<Segment>, dead: Arc<RoaringBitmap>) -> View {
-        View { table, segment, dead, last: Mutex::new(None) }
+        View { table, segment, dead, is_restricted: false, last: Mutex::new(None) }
+    }
+
+    /// A view for a permit that sees only some rows; all others are among the `dead`.
+    pub(crate) fn restricted(
+        table: Arc<Table>,
+        segment: Arc<Segment>,
+        dead: Arc<RoaringBitmap>,
+    ) -> View {
+        View { is_restricted: true, ..View::new(table, segment, dead) }
     }
 
     /// The table as it is today; it may have fields that this view has no value of.

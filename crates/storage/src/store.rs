@@ -10,6 +10,7 @@ use crate::column_cache::ColumnCache;
 use crate::disk::Disk;
 use crate::log::{FrameNumber, Log, LogFrame};
 use crate::read::{Snapshot, View};
+use crate::row_scope::restrict;
 use crate::sealed_file::{FrameCache, SealedReader};
 use crate::segment::{Rows, Segment};
 use crate::worker::Workers;
@@ -480,7 +481,7 @@ impl Store {
         Ok(found)
     }
 
-    /// What a read sees now.
+    /// What a read sees now: of every table only the rows that exist for the permit.
     ///
     /// # Errors
     /// If the permit does not cover a table, a table is gone, or new rows cannot be indexed.
@@ -488,13 +489,11 @@ impl Store {
         let mut all = Vec::new();
         let mut named = Vec::new();
         for &id in tables {
-            if !permit.covers_table(id) {
-                return Err(crate::ReadError::NotPermitted.into());
-            }
+            let scope = permit.row_scope(id).ok_or(crate::ReadError::NotPermitted)?;
             let store = self.inner.find(id)?;
             let (table, views) = self.inner.views(&store)?;
+            all.extend(restrict(&table, views, scope)?);
             named.push(table);
-            all.extend(views);
         }
         Ok(Snapshot::new(named, all))
     }

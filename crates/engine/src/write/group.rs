@@ -69,7 +69,7 @@ impl<'a> Group<'a> {
             self.create_table(&name, todo)?;
         }
         let mut event = Event::by(EventKind::Write, self.caller);
-        event.policy = self.engine.policy.version();
+        event.policy = self.engine.policies.version();
         event.action = Some(Right::Write);
         event.tables = vec![name.as_str().to_owned()];
         event.shape = describe(self.actions, todo);

@@ -1,9 +1,9 @@
-use super::directory::{Person, State};
+use super::directory::Person;
 use super::password::Passwords;
 use super::stored::{self, StoredCode, StoredPerson};
 use super::throttle::Source;
 use super::{Caller, Directory, DirectoryError, Role};
-use crate::grant::Action;
+use crate::grant::{Action, Member, Policy};
 use crate::keys::hex;
 use aws_lc_rs::{constant_time, rand};
 use model::Timestamp;
@@ -100,19 +100,25 @@ impl Directory {
     pub fn disable_person(&self, by: &Caller, name: &str) -> Result<(), DirectoryError> {
         self.check(by, Action::ManagePeople)?;
         let _change = self.changes.lock();
-        let mut stored = self.stored_person(name)?;
-        if is_last_administrator(&self.state.read(), name) {
-            return Err(DirectoryError::LastAdministrator);
-        }
-        stored.disabled = true;
-        {
-            let mut state = self.state.write();
-            if let Some(person) = state.people.get_mut(name) {
-                person.disabled.store(true, Ordering::Release);
-                person.stored.disabled = true;
+        self.stored_person(name)?;
+        let now = self.clock.now();
+        let disabled = self.policies.update(&made_by(by), now, |policy| {
+            if is_last_administrator(policy, name, now) {
+                return Err(DirectoryError::LastAdministrator);
             }
+            let member = policy.members().get(name).cloned().unwrap_or_default();
+            policy.set_member(name, Some(Member { disabled: true, ..member }));
+            Ok(())
+        });
+        match disabled {
+            Err(error @ DirectoryError::Records(_)) => {
+                if let Some(person) = self.state.read().people.get(name) {
+                    person.barred.store(true, Ordering::Release);
+                }
+                return Err(error);
+            }
+            disabled => disabled.map(drop)?,
         }
-        stored::put(&*self.records, stored::PERSON, name, &stored)?;
         self.end_sessions_of(name)
     }
 
@@ -123,13 +129,14 @@ impl Directory {
     pub fn people(&self, by: &Caller) -> Result<Vec<PersonSummary>, DirectoryError> {
         self.check(by, Action::ManagePeople)?;
         let state = self.state.read();
+        let (policy, now) = (self.policies.current(), self.clock.now());
         let mut people: Vec<PersonSummary> = state
             .people
             .iter()
             .map(|(name, person)| PersonSummary {
                 name: name.clone(),
-                roles: person.roles.clone(),
-                disabled: person.is_disabled(),
+                roles: policy.roles_of(name, now),
+                disabled: !self.is_open(name, person),
                 created_at: Timestamp(person.stored.created_at),
                 created_by: person.stored.created_by.clone(),
             })
@@ -249,18 +256,21 @@ impl Directory {
         roles: &[Role],
         by: &str,
     ) -> Result<(), DirectoryError> {
-        let mut roles = roles.to_vec();
-        roles.sort();
-        roles.dedup();
+        let now = self.clock.now();
         let stored = StoredPerson {
-            roles: stored::words_of(&roles),
             password: self.passwords.hash(password),
+            roles: Vec::new(),
             disabled: false,
-            created_at: self.clock.now().0,
+            created_at: now.0,
             created_by: by.to_owned(),
         };
+        // Roles without an account let nobody in; an account without roles would be taken.
+        self.policies.update(&format!("account made by {by}"), now, |policy| {
+            policy.set_member(name, Some(Member::with_roles(roles)));
+            Ok::<(), DirectoryError>(())
+        })?;
         stored::put(&*self.records, stored::PERSON, name, &stored)?;
-        self.state.write().people.insert(name.to_owned(), Person::new(stored, 0)?);
+        self.state.write().people.insert(name.to_owned(), Person::new(stored, 0));
         Ok(())
     }
 
@@ -275,7 +285,7 @@ impl Directory {
     /// Refuses a caller who is gone, or whose roles do not allow `action`.
     pub(super) fn check(&self, by: &Caller, action: Action) -> Result<(), DirectoryError> {
         self.check_alive(by)?;
-        if by.may(action) { Ok(()) } else { Err(DirectoryError::NotAllowed) }
+        if by.may(action, self.clock.now()) { Ok(()) } else { Err(DirectoryError::NotAllowed) }
     }
 
     pub(super) fn check_alive(&self, by: &Caller) -> Result<(), DirectoryError> {
@@ -300,9 +310,12 @@ fn check_new(name: &str, password: &str, roles: &[Role]) -> Result<(), Directory
     Ok(())
 }
 
-fn is_last_administrator(state: &State, name: &str) -> bool {
-    let manages =
-        |person: &Person| person.roles.contains(&Role::Administrator) && !person.is_disabled();
-    state.people.get(name).is_some_and(manages)
-        && !state.people.iter().any(|(other, person)| other != name && manages(person))
+fn is_last_administrator(policy: &Policy, name: &str, now: Timestamp) -> bool {
+    let managers = policy.people_who_may(Action::ManagePeople, now);
+    managers.contains(name) && managers.len() == 1
+}
+
+/// For the record of a version of the policy.
+fn made_by(by: &Caller) -> String {
+    format!("{} with {}", by.name(), by.credential())
 }

@@ -2,10 +2,11 @@ use super::keys_and_sessions::{Key, Session};
 use super::password::Passwords;
 use super::stored::{self, StoredCode, StoredKey, StoredPerson, StoredSession};
 use super::throttle::{Source, Throttle};
-use super::{AuthError, Caller, Credential, Proof, Role};
+use super::{AuthError, Caller, Credential, Proof};
+use crate::grant::{Member, Policies};
 use crate::keys::{KeyRing, MacKey, PassphraseCost};
 use crate::records::{RecordError, RecordStore};
-use model::Clock;
+use model::{Clock, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::fmt;
@@ -17,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Directory {
     pub(super) records: Arc<dyn RecordStore>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Who has which roles, and who is disabled.
+    pub(super) policies: Arc<Policies>,
     pub(super) passwords: Passwords,
     pub(super) key_mac: MacKey,
     pub(super) session_mac: MacKey,
@@ -40,28 +43,18 @@ pub(super) struct State {
 
 pub(super) struct Person {
     pub(super) stored: StoredPerson,
-    pub(super) roles: Vec<Role>,
     /// Counts the passwords.
     pub(super) generation: u64,
-    /// Set when the account is disabled: ends everything that hangs on it.
-    pub(super) disabled: Arc<AtomicBool>,
+    /// Set when the account was to be disabled and that could not be written: shuts it out
+    /// until the next start. Otherwise the policy knows who is disabled.
+    pub(super) barred: Arc<AtomicBool>,
     /// Set when the password is changed: ends what it opened.
     pub(super) password_changed: Arc<AtomicBool>,
 }
 
 impl Person {
-    pub(super) fn new(stored: StoredPerson, generation: u64) -> Result<Person, RecordError> {
-        Ok(Person {
-            roles: stored::roles_from(&stored.roles, stored::PERSON)?,
-            generation,
-            disabled: Arc::new(AtomicBool::new(stored.disabled)),
-            password_changed: Arc::default(),
-            stored,
-        })
-    }
-
-    pub(super) fn is_disabled(&self) -> bool {
-        self.disabled.load(Ordering::Acquire)
+    pub(super) fn new(stored: StoredPerson, generation: u64) -> Person {
+        Person { generation, barred: Arc::default(), password_changed: Arc::default(), stored }
     }
 }
 
@@ -90,8 +83,10 @@ impl Directory {
     ) -> Result<Directory, RecordError> {
         let mut state = State::default();
         for (name, stored) in stored::list::<StoredPerson>(&*records, stored::PERSON)? {
-            state.people.insert(name, Person::new(stored, 0)?);
+            state.people.insert(name, Person::new(stored, 0));
         }
+        let policies = Policies::open(Arc::clone(&records), clock.now())?;
+        adopt_members(&policies, &state, clock.now())?;
         for (id, stored) in stored::list::<StoredKey>(&*records, stored::API_KEY)? {
             state.keys.insert(id, Key::new(stored)?);
         }
@@ -103,6 +98,7 @@ impl Directory {
         Ok(Directory {
             records,
             clock,
+            policies: Arc::new(policies),
             passwords: Passwords::new(ring, cost),
             key_mac: ring.mac_key("api key"),
             session_mac: ring.mac_key("session"),
@@ -181,26 +177,61 @@ impl Directory {
         }
     }
 
+    /// Who may do what, with all that was ever true.
+    pub fn policies(&self) -> &Arc<Policies> {
+        &self.policies
+    }
+
+    /// Whether the account may be used at all.
+    pub(super) fn is_open(&self, name: &str, person: &Person) -> bool {
+        !person.barred.load(Ordering::Acquire) && self.policies.current().is_enabled(name)
+    }
+
     /// A person who may log in, and the generation of the password.
     fn known(&self, name: &str) -> Option<(StoredPerson, u64)> {
         let state = self.state.read();
-        let person = state.people.get(name).filter(|person| !person.is_disabled())?;
+        let person = state.people.get(name).filter(|person| self.is_open(name, person))?;
         Some((person.stored.clone(), person.generation))
     }
 
     fn remembered(&self, name: &str, password: &str) -> Option<Caller> {
         let state = self.state.read();
-        let person = state.people.get(name).filter(|person| !person.is_disabled())?;
+        let person = state.people.get(name).filter(|person| self.is_open(name, person))?;
         let now = self.clock.now();
         self.passwords.is_remembered(name, password, person.generation, now).then(|| Caller {
             name: name.into(),
-            roles: person.roles.clone(),
+            roles: self.policies.current().roles_of(name, now),
             credential: "password".into(),
             proof: Proof::Password,
             expires: None,
-            revoked: vec![Arc::clone(&person.disabled), Arc::clone(&person.password_changed)],
+            revoked: vec![Arc::clone(&person.barred), Arc::clone(&person.password_changed)],
+            policy: Arc::clone(self.policies.in_force()),
+            address: None,
+            purpose: "".into(),
         })
     }
+}
+
+/// Takes over the roles of a data folder that was made when they still stood in the accounts.
+fn adopt_members(policies: &Policies, state: &State, now: Timestamp) -> Result<(), RecordError> {
+    let older: Vec<(&String, &StoredPerson)> = state
+        .people
+        .iter()
+        .map(|(name, person)| (name, &person.stored))
+        .filter(|(_, stored)| !stored.roles.is_empty())
+        .collect();
+    if policies.version() > 1 || older.is_empty() {
+        return Ok(());
+    }
+    policies.update("accounts of an older format", now, |policy| {
+        for (name, stored) in older {
+            let roles = stored::roles_from(&stored.roles, stored::PERSON)?;
+            let member = Member { disabled: stored.disabled, ..Member::with_roles(&roles) };
+            policy.set_member(name, Some(member));
+        }
+        Ok::<(), RecordError>(())
+    })?;
+    Ok(())
 }
 
 impl fmt::Debug for Directory {

@@ -225,7 +225,7 @@ impl Directory {
         let mut changed = Vec::new();
         {
             let mut state = self.state.write();
-            let may_all = by.may(Action::ManageKeys);
+            let may_all = by.may(Action::ManageKeys, self.clock.now());
             let visible = |key: &&Key| may_all || key.stored.owner == by.name();
             if state.keys.get(id).filter(visible).is_none() {
                 return Err(DirectoryError::NoKey);
@@ -254,7 +254,7 @@ impl Directory {
     /// If the caller's credential has ended.
     pub fn api_keys(&self, by: &Caller) -> Result<Vec<ApiKeySummary>, DirectoryError> {
         self.check_alive(by)?;
-        let may_all = by.may(Action::ManageKeys);
+        let may_all = by.may(Action::ManageKeys, self.clock.now());
         let state = self.state.read();
         let mut keys: Vec<ApiKeySummary> = state
             .keys
@@ -277,21 +277,26 @@ impl Directory {
             return Err(AuthError::Invalid);
         }
         let owner = state.people.get(&key.stored.owner).ok_or(AuthError::Invalid)?;
-        if owner.is_disabled() {
+        if !self.is_open(&key.stored.owner, owner) {
             return Err(AuthError::Invalid);
         }
+        let now = self.clock.now();
+        let held = self.policies.current().roles_of(&key.stored.owner, now);
         if key.revoked.load(Ordering::Acquire) {
             return Err(AuthError::Revoked);
         }
         let caller = Caller {
             name: key.stored.owner.as_str().into(),
-            roles: key.roles.iter().copied().filter(|role| owner.roles.contains(role)).collect(),
+            roles: key.roles.iter().copied().filter(|role| held.contains(role)).collect(),
             credential: format!("key:{id}").into(),
             proof: Proof::ApiKey { id: id.to_owned() },
             expires: stored::optional_time(key.stored.expires),
-            revoked: vec![Arc::clone(&owner.disabled), Arc::clone(&key.revoked)],
+            revoked: vec![Arc::clone(&owner.barred), Arc::clone(&key.revoked)],
+            policy: Arc::clone(self.policies.in_force()),
+            address: None,
+            purpose: "".into(),
         };
-        if caller.is_expired(self.clock.now()) {
+        if caller.is_expired(now) {
             return Err(AuthError::Expired);
         }
         Ok(caller)
@@ -365,21 +370,24 @@ impl Directory {
                 return Err(AuthError::Expired);
             }
             let person = state.people.get(&session.person).ok_or(AuthError::Invalid)?;
-            if person.is_disabled() {
+            if !self.is_open(&session.person, person) {
                 return Err(AuthError::Invalid);
             }
             session.seen_at.fetch_max(now, Ordering::Relaxed);
             let caller = Caller {
                 name: session.person.as_str().into(),
-                roles: person.roles.clone(),
+                roles: self.policies.current().roles_of(&session.person, Timestamp(now)),
                 credential: format!("session:{}", &id[..12]).into(),
                 proof: Proof::Session,
                 expires: Some(Timestamp(session.ends_at())),
                 revoked: vec![
-                    Arc::clone(&person.disabled),
+                    Arc::clone(&person.barred),
                     Arc::clone(&person.password_changed),
                     Arc::clone(&session.ended),
                 ],
+                policy: Arc::clone(self.policies.in_force()),
+                address: None,
+                purpose: "".into(),
             };
             let due =
                 now.saturating_sub(session.saved_at.load(Ordering::Relaxed)) >= SESSION_SAVED_MS;

@@ -21,7 +21,7 @@ pub use attempt::Attempt;
 pub use directory::Directory;
 pub use keys_and_sessions::{ApiKeySummary, NewApiKey, SessionToken};
 
-use crate::grant::{Action, grants_of};
+use crate::grant::{Action, InForce};
 use crate::records::RecordError;
 use model::Timestamp;
 use std::fmt;
@@ -118,6 +118,10 @@ pub struct Caller {
     expires: Option<Timestamp>,
     /// Any of these set: the credential, or what it hangs on, was taken back.
     revoked: Vec<Arc<AtomicBool>>,
+    /// What its roles mean, and whether it still has them, is always asked anew.
+    policy: Arc<InForce>,
+    address: Option<IpAddr>,
+    purpose: Arc<str>,
 }
 
 /// What kind of credential proved it.
@@ -154,29 +158,64 @@ impl Caller {
         self.expires
     }
 
-    /// Whether the credential has ended or was taken back since it was shown.
+    /// Where the request came from; `None`: nobody knows.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// What the caller says the answer is for; may be empty.
+    pub fn purpose(&self) -> &str {
+        &self.purpose
+    }
+
+    /// This caller, seen at `address`.
+    #[must_use]
+    pub fn at(self, address: Option<IpAddr>) -> Caller {
+        Caller { address, ..self }
+    }
+
+    /// This caller, who says what the answer is for.
+    #[must_use]
+    pub fn for_purpose(self, purpose: &str) -> Caller {
+        Caller { purpose: purpose.into(), ..self }
+    }
+
+    /// Whether the credential has ended or was taken back since it was shown, the account was
+    /// disabled, or it lost a role that the credential carries.
     pub fn is_expired(&self, now: Timestamp) -> bool {
+        let policy = self.policy.current();
+        let held = policy.roles_of(&self.name, now);
         self.expires.is_some_and(|expires| expires <= now)
             || self.revoked.iter().any(|revoked| revoked.load(Ordering::Acquire))
+            || !policy.is_enabled(&self.name)
+            || !self.roles.iter().all(|role| held.contains(role))
     }
 
-    /// Whether one of the roles grants `action` on any table.
-    pub fn may(&self, action: Action) -> bool {
-        self.roles
-            .iter()
-            .flat_map(|&role| grants_of(role))
-            .any(|(granted, _)| granted.covers(action))
+    /// Whether `action` is granted on any table at `now`.
+    pub fn may(&self, action: Action, now: Timestamp) -> bool {
+        self.policy.current().may(self, action, None, now)
     }
 
+    /// A caller of a node whose only account this is.
     #[cfg(test)]
     pub(crate) fn for_test(name: &str, roles: &[Role]) -> Caller {
+        let policy = crate::grant::Policy::standard().with_member(name, roles);
+        Caller::for_test_of(&crate::grant::Policies::fixed(policy), name)
+    }
+
+    /// A caller with all roles that the account has in `policies`.
+    #[cfg(test)]
+    pub(crate) fn for_test_of(policies: &crate::grant::Policies, name: &str) -> Caller {
         Caller {
             name: name.into(),
-            roles: roles.to_vec(),
+            roles: policies.current().roles_of(name, Timestamp(0)),
             credential: "password".into(),
             proof: Proof::Password,
             expires: None,
             revoked: Vec::new(),
+            policy: Arc::clone(policies.in_force()),
+            address: None,
+            purpose: "".into(),
         }
     }
 

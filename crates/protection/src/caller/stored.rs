@@ -19,8 +19,12 @@ pub(super) const ENROLMENT_ID: &str = "code";
 /// The id is the account's name.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredPerson {
-    pub(super) roles: Vec<String>,
     pub(super) password: StoredPassword,
+    /// Only in accounts of older data folders; today roles stand in the policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) roles: Vec<String>,
+    /// As `roles`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) disabled: bool,
     pub(super) created_at: i64,
     pub(super) created_by: String,

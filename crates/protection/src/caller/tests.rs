@@ -100,7 +100,10 @@ fn a_password_lets_its_person_in() {
     assert_eq!(caller.roles(), [Role::Analyst, Role::Engineer]);
     assert_eq!(caller.credential(), "password");
     assert!(caller.is_person() && caller.expires().is_none());
-    assert!(caller.may(Action::Write) && !caller.may(Action::ManagePeople));
+    assert!(
+        caller.may(Action::Write, house.clock.now())
+            && !caller.may(Action::ManagePeople, house.clock.now())
+    );
 }
 
 #[test]

@@ -1,148 +1,66 @@
-//! Who may do what, and up to which class.
+//! Who may do what, where, up to which class, on which terms.
 //!
-//! A [`Grant`] says who, which tables, which action, up to which class, until when. Grants form a
-//! partial order, component by component: [`Grant::covers`] asks it, [`Grant::meet`] is the
-//! greatest grant below two. A role is nothing but a name for a few grants.
+//! A [`Grant`] is one permission. Grants form a partial order, component by component:
+//! [`Grant::covers`] asks it, [`Grant::meet`] is the greatest grant below two. A role is nothing
+//! but a name for a few grants. A [`Policy`] is one version of the whole: all grants, who has which
+//! role, and the settings of the node; [`Policies`] keeps every version there ever was.
+//!
+//! [`Difference::between`] says what a new version lets anybody do that the old one did not. If
+//! that is nothing, the step is a tightening and takes effect at once; all else is a widening and
+//! waits for a second person (see [`change`](crate::change)). The question is decided grant by
+//! grant: whatever is called a tightening is one; some tightenings, where several old grants only
+//! together cover a new one, are not seen and wait.
 //!
 //! | | analyst | engineer | guardian | administrator |
 //! |---|---|---|---|---|
 //! | read rows, up to personal (pseudonyms) | yes | yes | yes | – |
-//! | count and aggregate, up to special | yes | yes | yes, secret too | – |
+//! | count and aggregate, up to special, groups of 20 | yes | yes | yes, secret too | – |
 //! | define metrics | yes | yes | – | – |
 //! | write, make and drop tables | – | yes | – | – |
 //! | rule, approve, read the audit record, incidents | – | – | yes | – |
 //! | manage people and the keys of others | – | – | – | yes |
+//! | break the glass: read alone for an hour | – | yes | yes | – |
 
+mod action;
+mod classes;
+mod difference;
+mod form;
+mod history;
+mod networks;
 mod policy;
+mod reach;
+mod roles;
+mod rows;
+mod settings;
+mod terms;
 
-pub use policy::Policy;
-pub(crate) use policy::grants_of;
+#[cfg(test)]
+mod brute_force;
+#[cfg(test)]
+mod lattice_tests;
+
+pub use action::Action;
+pub use classes::Classes;
+pub use difference::{Difference, Gain, Holder, SettingChange};
+pub use form::{
+    ConditionForm, FormError, GrantForm, MemberForm, PolicyForm, PurposeForm, QuotaForm,
+    SettingForm,
+};
+pub(crate) use history::InForce;
+pub use history::{Policies, PolicyHistory, ReachInterval};
+pub use networks::{Network, NetworkError, Networks};
+pub use policy::{GrantId, Member, Policy};
+pub use reach::{MatrixRow, Reach, ReachMatrix, Way};
+pub use rows::{Condition, Literal, RowFilter, Test};
+pub use settings::{Setting, SettingError, SettingValue, Settings};
+pub use terms::{Purpose, Quota};
 
 use crate::caller::Role;
-use model::{Class, TableName, Timestamp};
+use model::{TableName, Timestamp};
 use std::fmt;
 
-/// What somebody wants to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Action {
-    /// How many rows.
-    Count,
-    /// Groups and measures, no row.
-    Aggregate,
-    /// Rows.
-    Read,
-    /// Rows in bulk, to be kept elsewhere.
-    Export,
-    /// Documents in, changed or removed.
-    Write,
-    /// Make a table or add to its mapping.
-    CreateTable,
-    /// Drop a table.
-    DropTable,
-    /// Say what class a field has.
-    Rule,
-    /// Be the second person.
-    Approve,
-    /// Read the audit record.
-    Audit,
-    /// Work on an incident.
-    Incident,
-    /// Make, change and disable accounts.
-    ManagePeople,
-    /// See and revoke the API keys of others.
-    ManageKeys,
-    /// Declare or change a metric.
-    DefineMetric,
-}
-
-impl Action {
-    /// All actions, in the order of the manual.
-    pub const ALL: [Action; 14] = [
-        Action::Count,
-        Action::Aggregate,
-        Action::Read,
-        Action::Export,
-        Action::Write,
-        Action::CreateTable,
-        Action::DropTable,
-        Action::Rule,
-        Action::Approve,
-        Action::Audit,
-        Action::Incident,
-        Action::ManagePeople,
-        Action::ManageKeys,
-        Action::DefineMetric,
-    ];
-
-    /// The word that people type and read.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Count => "count",
-            Action::Aggregate => "aggregate",
-            Action::Read => "read",
-            Action::Export => "export",
-            Action::Write => "write",
-            Action::CreateTable => "create_table",
-            Action::DropTable => "drop_table",
-            Action::Rule => "rule",
-            Action::Approve => "approve",
-            Action::Audit => "audit",
-            Action::Incident => "incident",
-            Action::ManagePeople => "manage_people",
-            Action::ManageKeys => "manage_keys",
-            Action::DefineMetric => "define_metric",
-        }
-    }
-
-    /// The action with this word.
-    pub fn parse(word: &str) -> Option<Action> {
-        Action::ALL.into_iter().find(|action| action.as_str() == word)
-    }
-
-    /// Whether stored values come out, in whatever form.
-    pub fn is_reading(self) -> bool {
-        self.reach().is_some()
-    }
-
-    /// Count below aggregate below read below export; `None` for what does not read.
-    fn reach(self) -> Option<u8> {
-        match self {
-            Action::Count => Some(0),
-            Action::Aggregate => Some(1),
-            Action::Read => Some(2),
-            Action::Export => Some(3),
-            _ => None,
-        }
-    }
-
-    /// Whether whoever may do this may also do `other`.
-    pub fn covers(self, other: Action) -> bool {
-        match (self.reach(), other.reach()) {
-            (Some(own), Some(other)) => own >= other,
-            _ => self == other,
-        }
-    }
-
-    /// The greatest action that both cover.
-    fn meet(self, other: Action) -> Option<Action> {
-        if self.covers(other) {
-            Some(other)
-        } else if other.covers(self) {
-            Some(self)
-        } else {
-            None
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// To whom a grant is given.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
     /// Everybody with this role.
     Role(Role),
@@ -150,8 +68,18 @@ pub enum Who {
     Person(String),
 }
 
+impl fmt::Display for Who {
+    /// `role:analyst` or `person:ada`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Role(role) => f.pad(&format!("role:{role}")),
+            Who::Person(name) => f.pad(&format!("person:{name}")),
+        }
+    }
+}
+
 /// Which tables a grant is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tables {
     /// All, also those to come.
     All,
@@ -191,8 +119,19 @@ impl Tables {
     }
 }
 
+impl fmt::Display for Tables {
+    /// `*`, `logs-*` or `events`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Tables::All => f.pad("*"),
+            Tables::Prefix(prefix) => f.pad(&format!("{prefix}*")),
+            Tables::Named(name) => f.pad(name.as_str()),
+        }
+    }
+}
+
 /// One permission.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Grant {
     /// To whom.
     pub who: Who,
@@ -200,19 +139,140 @@ pub struct Grant {
     pub tables: Tables,
     /// What, and what it covers.
     pub action: Action,
-    /// Up to which class of field; says nothing for actions that do not read.
-    pub class_max: Class,
+    /// Of which classes of field; none for actions that do not read.
+    pub classes: Classes,
+    /// Of which rows.
+    pub rows: RowFilter,
+    /// The fewest distinct subjects that a group may have, from 1; where rows are read: 1.
+    pub least_group: u32,
+    /// How much a day.
+    pub quota: Quota,
+    /// From where.
+    pub networks: Networks,
+    /// What for.
+    pub purpose: Purpose,
+    /// From when on; `None`: always.
+    pub from: Option<Timestamp>,
     /// Until when; `None`: until it is taken back.
     pub until: Option<Timestamp>,
 }
 
+/// Why a grant means nothing, or not what it says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// A reading grant without a class.
+    #[error("a grant to read needs at least one class: open, personal, special or secret")]
+    NoClass,
+    /// Terms of reading on an action that does not read.
+    #[error("the action [{0}] reads nothing: leave out classes, rows, least_group and quota")]
+    ReadsNothing(Action),
+    /// A group of none.
+    #[error("least_group is the number of subjects of the smallest group: at least 1")]
+    NoGroup,
+    /// Whoever reads rows can make groups of one.
+    #[error("least_group is for count and aggregate: whoever may {0} rows can make groups of one")]
+    GroupOfRows(Action),
+    /// A condition without sense.
+    #[error("the condition on [{field}] {fault}")]
+    Condition {
+        /// Of which field.
+        field: String,
+        /// What is wrong, in words.
+        fault: &'static str,
+    },
+    /// No network at all.
+    #[error("name at least one network, or leave networks out")]
+    NoNetwork,
+    /// No purpose at all, or an empty one.
+    #[error("name at least one purpose of 1 to 200 characters, or leave purpose out")]
+    NoPurpose,
+    /// Over before it begins.
+    #[error("the grant would end before it begins")]
+    EndsFirst,
+    /// A pattern for all tables that is no pattern.
+    #[error("a pattern of tables starts with at least one character; `*` alone names all tables")]
+    EmptyPrefix,
+}
+
 impl Grant {
+    /// A grant without any further term.
+    pub fn new(who: Who, tables: Tables, action: Action, classes: Classes) -> Grant {
+        Grant {
+            who,
+            tables,
+            action,
+            classes,
+            rows: RowFilter::all(),
+            least_group: 1,
+            quota: Quota::NONE,
+            networks: Networks::Anywhere,
+            purpose: Purpose::NotAsked,
+            from: None,
+            until: None,
+        }
+    }
+
+    /// Whether it says something, and one thing only.
+    ///
+    /// # Errors
+    /// [`GrantError`] says what to change.
+    pub fn check(&self) -> Result<(), GrantError> {
+        let reads_nothing = self.classes.is_empty()
+            && self.rows.is_all()
+            && self.least_group == 1
+            && self.quota == Quota::NONE;
+        let bad_purpose = |purpose: &String| {
+            purpose.trim() != purpose || purpose.is_empty() || purpose.chars().count() > 200
+        };
+        match self {
+            _ if !self.action.is_reading() && !reads_nothing => {
+                Err(GrantError::ReadsNothing(self.action))
+            }
+            _ if self.action.is_reading() && self.classes.is_empty() => Err(GrantError::NoClass),
+            _ if self.least_group == 0 => Err(GrantError::NoGroup),
+            _ if self.least_group > 1 && self.action.covers(Action::Read) => {
+                Err(GrantError::GroupOfRows(self.action))
+            }
+            Grant { tables: Tables::Prefix(prefix), .. } if prefix.is_empty() => {
+                Err(GrantError::EmptyPrefix)
+            }
+            Grant { networks: Networks::Among(networks), .. } if networks.is_empty() => {
+                Err(GrantError::NoNetwork)
+            }
+            Grant { purpose: Purpose::OneOf(purposes), .. }
+                if purposes.is_empty() || purposes.iter().any(bad_purpose) =>
+            {
+                Err(GrantError::NoPurpose)
+            }
+            Grant { from: Some(from), until: Some(until), .. } if from >= until => {
+                Err(GrantError::EndsFirst)
+            }
+            _ => self.rows.conditions().iter().try_for_each(|Condition { field, test }| {
+                let fault = if field.is_empty() { Some("names no field") } else { test.fault() };
+                fault.map_or(Ok(()), |fault| {
+                    Err(GrantError::Condition { field: field.clone(), fault })
+                })
+            }),
+        }
+    }
+
     /// Whether everything that `other` allows is allowed by this one.
     pub fn covers(&self, other: &Grant) -> bool {
-        self.who == other.who
-            && self.tables.covers(&other.tables)
+        self.who == other.who && self.terms_cover(other)
+    }
+
+    /// As [`Grant::covers`], whoever has them.
+    pub(crate) fn terms_cover(&self, other: &Grant) -> bool {
+        self.tables.covers(&other.tables)
             && self.action.covers(other.action)
-            && (!other.action.is_reading() || self.class_max >= other.class_max)
+            && self.classes.covers(other.classes)
+            && self.rows.covers(&other.rows)
+            && self.least_group <= other.least_group
+            && self.quota.covers(&other.quota)
+            && self.networks.covers(&other.networks)
+            && self.purpose.covers(&other.purpose)
+            && self.from.is_none_or(|own| other.from.is_some_and(|other| own <= other))
             && self.until.is_none_or(|own| other.until.is_some_and(|other| other <= own))
     }
 
@@ -221,82 +281,78 @@ impl Grant {
         if self.who != other.who {
             return None;
         }
+        let classes = self.classes.meet(other.classes);
+        let action = self.action.meet(other.action)?;
+        let from = self.from.max(other.from);
+        let until = self.until.into_iter().chain(other.until).min();
+        let is_empty = action.is_reading() && classes.is_empty();
+        if is_empty || from.zip(until).is_some_and(|(from, until)| from >= until) {
+            return None;
+        }
         Some(Grant {
             who: self.who.clone(),
             tables: self.tables.meet(&other.tables)?,
-            action: self.action.meet(other.action)?,
-            class_max: self.class_max.min(other.class_max),
-            until: match (self.until, other.until) {
-                (Some(own), Some(other)) => Some(own.min(other)),
-                (own, other) => own.or(other),
-            },
+            action,
+            classes,
+            rows: self.rows.meet(&other.rows),
+            least_group: self.least_group.max(other.least_group),
+            quota: self.quota.meet(&other.quota),
+            networks: self.networks.meet(&other.networks)?,
+            purpose: self.purpose.meet(&other.purpose)?,
+            from,
+            until,
         })
+    }
+
+    /// Whether it holds at `now`.
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= now) && !self.is_over(now)
+    }
+
+    /// Whether it held once and never will again.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn any_grant() -> impl Strategy<Value = Grant> {
-        let table = |name: &str| Tables::Named(TableName::parse(name).unwrap());
-        let who = prop_oneof![Just(Who::Role(Role::Analyst)), Just(Who::Person("ada".into()))];
-        let tables = prop_oneof![
-            Just(Tables::All),
-            Just(Tables::Prefix("log".into())),
-            Just(Tables::Prefix("logs-a".into())),
-            Just(table("logs-app")),
-            Just(table("events")),
-        ];
-        let action = (0..Action::ALL.len()).prop_map(|at| Action::ALL[at]);
-        let class = (0..4usize).prop_map(|at| Class::ALL[at]);
-        let until = prop::option::of((0..3i64).prop_map(Timestamp));
-        (who, tables, action, class, until).prop_map(|(who, tables, action, class_max, until)| {
-            Grant { who, tables, action, class_max, until }
-        })
+impl fmt::Display for Grant {
+    /// One line in words, with the values of its row filter: for the people who decide on it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} may {} {}", self.who, self.action, self.tables)?;
+        write!(f, "{}", Terms(self))
     }
+}
 
-    proptest! {
-        #[test]
-        fn grants_are_a_partial_order_with_meets(
-            one in any_grant(), two in any_grant(), three in any_grant()
-        ) {
-            prop_assert!(one.covers(&one));
-            if one.covers(&two) && two.covers(&three) {
-                prop_assert!(one.covers(&three));
-            }
-            match one.meet(&two) {
-                Some(meet) => {
-                    prop_assert!(one.covers(&meet) && two.covers(&meet));
-                    if one.covers(&three) && two.covers(&three) {
-                        prop_assert!(meet.covers(&three));
-                    }
-                }
-                None => prop_assert!(!(one.covers(&three) && two.covers(&three))),
-            }
+/// The terms of a grant after who, what and where, in words; empty where there is none.
+pub(crate) struct Terms<'a>(pub(crate) &'a Grant);
+
+impl fmt::Display for Terms<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grant = self.0;
+        if grant.action.is_reading() {
+            write!(f, ", {}", grant.classes)?;
         }
-    }
-
-    #[test]
-    fn an_expiring_grant_never_covers_a_lasting_one() {
-        let lasting = Grant {
-            who: Who::Role(Role::Analyst),
-            tables: Tables::All,
-            action: Action::Read,
-            class_max: Class::Personal,
-            until: None,
-        };
-        let expiring = Grant { until: Some(Timestamp(5)), ..lasting.clone() };
-        assert!(lasting.covers(&expiring));
-        assert!(!expiring.covers(&lasting));
-    }
-
-    #[test]
-    fn words_are_read_back() {
-        for action in Action::ALL {
-            assert_eq!(Action::parse(action.as_str()), Some(action));
+        if !grant.rows.is_all() {
+            write!(f, ", where {}", grant.rows)?;
         }
-        assert_eq!(Action::parse("fly"), None);
+        if grant.least_group > 1 {
+            write!(f, ", groups of at least {}", grant.least_group)?;
+        }
+        if grant.quota != Quota::NONE {
+            write!(f, ", {}", grant.quota)?;
+        }
+        if grant.networks != Networks::Anywhere {
+            write!(f, ", from {}", grant.networks)?;
+        }
+        if grant.purpose != Purpose::NotAsked {
+            write!(f, ", {}", grant.purpose)?;
+        }
+        if let Some(from) = grant.from {
+            write!(f, ", from {from}")?;
+        }
+        if let Some(until) = grant.until {
+            write!(f, ", until {until}")?;
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use model::{
 use protection::audit::AuditLog;
 use protection::caller::{Caller, Credential, Directory, Role};
 use protection::classify::Classifier;
-use protection::grant::{Action, Policy};
+use protection::grant::Action;
 use protection::keys::{KeyRing, PassphraseCost};
 use protection::{Guard, MemoryRecords, Pseudonyms, ReadIntent, Sealer};
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ impl House {
         let credential =
             Credential::Password { name: "ada", password: "a long password", network: None };
         let caller = directory.authenticate(credential).unwrap();
-        let guard = Guard::new(Arc::new(audit), Arc::new(Policy::standard()), as_clock());
+        let guard = Guard::new(Arc::new(audit), Arc::clone(directory.policies()), as_clock());
         let table = store.create_table(logs()).unwrap();
         let sealer = Sealer::new(
             Arc::clone(&keys),
@@ -86,8 +86,7 @@ impl House {
 
     fn scope(&self, action: Action, fields: Vec<(TableId, protection::FieldUse)>) -> Scope {
         let tables = vec![Arc::clone(&self.table)];
-        let intent =
-            ReadIntent { action, tables, shape: String::new(), fields, purpose: String::new() };
+        let intent = ReadIntent { action, tables, shape: String::new(), fields };
         let permit = self.guard.authorise(&self.caller, intent).unwrap();
         let snapshot = Arc::new(self.store.snapshot(&[self.table.id], &permit).unwrap());
         Scope { snapshot, permit: Arc::new(permit) }

@@ -1,20 +1,21 @@
 //! BM25 over a whole snapshot: every table is scored with the statistics of all its views, so that
-//! a score does not depend on how its rows are spread over segments.
+//! a score does not depend on how its rows are spread over segments. Where a permit sees only some
+//! rows, only these are counted: else a score would tell how often a word stands in the others.
 
 use super::Segment;
 use crate::Filter;
-use crate::read::{ReadError, Snapshot};
+use crate::read::{ReadError, Snapshot, View};
 use model::{Table, TableId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tantivy::query::{Bm25StatisticsProvider, EnableScoring};
-use tantivy::schema::Field as TantivyField;
+use tantivy::schema::{Field as TantivyField, IndexRecordOption};
 use tantivy::{DocSet, TERMINATED, Term};
 
 /// The views of a snapshot, for their statistics.
 pub(crate) struct Statistics {
-    views: Vec<(Arc<Table>, Arc<Segment>)>,
+    views: Vec<Arc<View>>,
     /// In how many rows of a table a word stands: asked once for each, not once for each view.
     frequencies: Mutex<HashMap<(TableId, Term), u64>>,
     tokens: Mutex<HashMap<(TableId, TantivyField), u64>>,
@@ -22,11 +23,8 @@ pub(crate) struct Statistics {
 
 impl Statistics {
     pub(crate) fn of(snapshot: &Snapshot) -> Statistics {
-        let views = snapshot.views().iter();
         Statistics {
-            views: views
-                .map(|view| (Arc::clone(view.table()), Arc::clone(&view.segment)))
-                .collect(),
+            views: snapshot.views().to_vec(),
             frequencies: Mutex::default(),
             tokens: Mutex::default(),
         }
@@ -34,7 +32,7 @@ impl Statistics {
 
     fn table_of(&self, segment: &Segment) -> Option<&Arc<Table>> {
         let same = |other: &Arc<Segment>| std::ptr::eq(Arc::as_ptr(other), segment);
-        self.views.iter().find(|(_, other)| same(other)).map(|(table, _)| table)
+        self.views.iter().find(|view| same(&view.segment)).map(|view| view.table())
     }
 }
 
@@ -45,10 +43,31 @@ struct TableStatistics<'a> {
 }
 
 impl TableStatistics<'_> {
-    fn sum(&self, of: impl Fn(&Segment) -> tantivy::Result<u64>) -> tantivy::Result<u64> {
-        let views = self.statistics.views.iter().filter(|(table, _)| table.id == self.table);
-        views.map(|(_, segment)| of(segment)).sum()
+    fn sum(&self, of: impl Fn(&View) -> tantivy::Result<u64>) -> tantivy::Result<u64> {
+        let views = self.statistics.views.iter().filter(|view| view.table().id == self.table);
+        views.map(|view| of(view)).sum()
     }
+}
+
+/// How many words the rows have that the permit sees.
+fn tokens_seen(view: &View, field: TantivyField) -> tantivy::Result<u64> {
+    let Some(lengths) = view.segment.reader().fieldnorms_readers().get_field(field)? else {
+        return Ok(0);
+    };
+    let seen = (0..view.rows()).filter(|row| !view.dead.contains(*row));
+    Ok(seen.map(|row| u64::from(lengths.fieldnorm(row))).sum())
+}
+
+/// How many rows have the term, of those that the permit sees.
+fn rows_seen(view: &View, term: &Term) -> tantivy::Result<u64> {
+    let index = view.segment.reader().inverted_index(term.field())?;
+    let Some(mut rows) = index.read_postings(term, IndexRecordOption::Basic)? else { return Ok(0) };
+    let mut count = 0;
+    while rows.doc() != TERMINATED {
+        count += u64::from(!view.dead.contains(rows.doc()));
+        rows.advance();
+    }
+    Ok(count)
 }
 
 impl Bm25StatisticsProvider for TableStatistics<'_> {
@@ -57,8 +76,9 @@ impl Bm25StatisticsProvider for TableStatistics<'_> {
         if let Some(&known) = self.statistics.tokens.lock().get(&key) {
             return Ok(known);
         }
-        let tokens = self.sum(|segment| match segment.layout.has(field) {
-            true => Ok(segment.reader().inverted_index(field)?.total_num_tokens()),
+        let tokens = self.sum(|view| match view.segment.layout.has(field) {
+            true if view.is_restricted => tokens_seen(view, field),
+            true => Ok(view.segment.reader().inverted_index(field)?.total_num_tokens()),
             false => Ok(0),
         })?;
         self.statistics.tokens.lock().insert(key, tokens);
@@ -66,7 +86,9 @@ impl Bm25StatisticsProvider for TableStatistics<'_> {
     }
 
     fn total_num_docs(&self) -> tantivy::Result<u64> {
-        self.sum(|segment| Ok(u64::from(segment.rows)))
+        self.sum(|view| {
+            Ok(u64::from(if view.is_restricted { view.live_rows() } else { view.rows() }))
+        })
     }
 
     fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
@@ -74,9 +96,10 @@ impl Bm25StatisticsProvider for TableStatistics<'_> {
         if let Some(&known) = self.statistics.frequencies.lock().get(&key) {
             return Ok(known);
         }
-        let rows = self.sum(|segment| match segment.layout.has(term.field()) {
+        let rows = self.sum(|view| match view.segment.layout.has(term.field()) {
+            true if view.is_restricted => rows_seen(view, term),
             true => {
-                let index = segment.reader().inverted_index(term.field())?;
+                let index = view.segment.reader().inverted_index(term.field())?;
                 Ok(u64::from(index.doc_freq(term)?))
             }
             false => Ok(0),

@@ -9,7 +9,7 @@ use model::{
 use protection::audit::AuditLog;
 use protection::caller::{Caller, Credential, Directory, Role};
 use protection::classify::Classifier;
-use protection::grant::{Action, Policy};
+use protection::grant::Action;
 use protection::keys::KeyRing;
 use protection::{
     FieldUse, Guard, MemoryRecords, Permit, Pseudonyms, ReadIntent, SealedBatch, Sealer, Use,
@@ -77,7 +77,7 @@ impl Office {
             Arc::new(Classifier::standard()),
             Arc::clone(&as_clock),
         );
-        let guard = Guard::new(Arc::new(audit), Arc::new(Policy::standard()), as_clock);
+        let guard = Guard::new(Arc::new(audit), Arc::clone(directory.policies()), as_clock);
         Arc::new(Office { keys, clock, sealer, guard, caller, _audit: audit_dir })
     }
 }
@@ -118,7 +118,6 @@ impl House {
             tables: vec![Arc::clone(table)],
             shape: "test".to_owned(),
             fields: vec![(table.id, FieldUse { field: "*".to_owned(), how: Use::Output })],
-            purpose: String::new(),
         };
         self.office.guard.authorise(&self.office.caller, intent).unwrap()
     }

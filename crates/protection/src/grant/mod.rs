@@ -7,7 +7,7 @@
 //!
 //! [`Difference::between`] says what a new version lets anybody do that the old one did not. If
 //! that is nothing, the step is a tightening and takes effect at once; all else is a widening and
-//! waits for a second person (see [`change`](crate::change)). The question is decided grant by
+//! waits for a second person (see `change`). The question is decided grant by
 //! grant: whatever is called a tightening is one; some tightenings, where several old grants only
 //! together cover a new one, are not seen and wait.
 //!

@@ -96,7 +96,7 @@ impl Engine {
     /// Durable before anything is changed.
     fn record_ring(&self, caller: &Caller, what: &str) -> Result<(), EngineError> {
         let mut event = Event::by(EventKind::KeyRingChanged, caller);
-        event.policy = self.policy.version();
+        event.policy = self.policies.version();
         event.subject = what.to_owned();
         event.outcome = "allowed".to_owned();
         self.record(&event)

@@ -176,6 +176,7 @@ impl Reply {
         response.headers_mut().extend(self.headers);
         let media_type = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, media_type);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }
@@ -218,6 +219,10 @@ fn assemble(
     *response.status_mut() = status;
     for (name, value) in headers {
         response.headers_mut().append(name, value);
+    }
+    // What one caller may see must not come back to the next from somebody's cache.
+    if !response.headers().contains_key(CACHE_CONTROL) {
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(HeaderName::from_static("x-content-type-options"), nosniff);

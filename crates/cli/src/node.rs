@@ -152,6 +152,14 @@ pub(crate) fn verify_audit(dir: &Path, unlock: &Unlock) -> Result<AuditCheck> {
     Ok(engine::verify_audit(dir, unlock)?)
 }
 
+/// Checks the catalog and the segments of a folder; `None` if a server has it open.
+pub(crate) fn verify_store(dir: &Path, unlock: &Unlock) -> Result<Option<engine::Verified>> {
+    match engine::verify_store(dir, unlock) {
+        Err(error) if error.is_in_use() => Ok(None),
+        found => Ok(Some(found?)),
+    }
+}
+
 /// Log lines go to standard error; `CLERESTORY_LOG` says which, `level` if it says nothing.
 pub(crate) fn start_logging(level: tracing::Level) {
     let filter = EnvFilter::builder()

@@ -21,4 +21,4 @@ pub mod question;
 pub use caller::{Answer, Caller};
 pub use needles::Needles;
 pub use noise::Noise;
-pub use program::{DemoNode, DemoSize, Node, Program};
+pub use program::{DemoNode, DemoSize, Node, PASSWORD, Program};

@@ -154,7 +154,8 @@ pub struct Node {
 }
 
 const ADMINISTRATOR: (&str, &str) = ("root-of-the-test", "a long password for the test 1");
-const PASSWORD: &str = "a long password for the test 2";
+/// The password of the person of each role.
+pub const PASSWORD: &str = "a long password for the test 2";
 const SERVE: [&str; 5] = ["serve", "--dir", "data", "--http", "127.0.0.1:0"];
 const ROLES: [&str; 4] = ["analyst", "engineer", "guardian", "administrator"];
 
@@ -208,17 +209,32 @@ impl Node {
         self.running = Some(running);
     }
 
-    /// As [`Node::serve`], but a file that grows beyond `prlimit --fsize` is an error to its
-    /// writer, as on a full disk, and not the end of the process.
-    pub fn serve_with_limits_as_errors(&mut self) {
+    /// As [`Node::serve`], but listening on this address, such as `0.0.0.0:0`.
+    pub fn serve_at(&mut self, http: &str) {
+        self.kill();
+        let mut arguments = SERVE;
+        arguments[4] = http;
+        let mut running = Running(self.program.spawn(&arguments));
+        self.url = wait_for_url(&self.program, &mut running.0);
+        self.running = Some(running);
+    }
+
+    /// As [`Node::serve`], but started by another program, which gets the command as its last
+    /// arguments.
+    pub fn serve_under(&mut self, starter: &[&str]) {
         self.kill();
         let server = self.program.command(&SERVE);
-        let mut command = self.program.in_folder("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
-        command.arg(server.get_program()).args(server.get_args());
+        let mut command = self.program.in_folder(starter[0]);
+        command.args(&starter[1..]).arg(server.get_program()).args(server.get_args());
         let mut running = Running(self.program.spawn_command(command));
         self.url = wait_for_url(&self.program, &mut running.0);
         self.running = Some(running);
+    }
+
+    /// As [`Node::serve`], but a file that grows beyond `prlimit --fsize` is an error to its
+    /// writer, as on a full disk, and not the end of the process.
+    pub fn serve_with_limits_as_errors(&mut self) {
+        self.serve_under(&["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
     }
 
     /// Ends the server as a power cut would: without a word.
@@ -240,7 +256,7 @@ impl Node {
     #[track_caller]
     pub fn peak_memory_mib(&self) -> u64 {
         let process = self.process().expect("the server runs");
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("its state");
+        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("its state");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
         let kib = line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number");
         kib / 1024

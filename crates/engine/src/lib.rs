@@ -43,7 +43,9 @@ pub use bulk::{
 };
 pub use error::EngineError;
 pub use mapping::{render_index, render_mapping, render_settings};
-pub use offline::{AuditCheck, check_key_ring, refresh_key_ring, rewrap_key_ring, verify_audit};
+pub use offline::{
+    AuditCheck, check_key_ring, refresh_key_ring, rewrap_key_ring, verify_audit, verify_store,
+};
 pub use open::{Engine, OpenError, Settings};
 pub use people::AccountError;
 pub use protection::Released;
@@ -60,3 +62,4 @@ pub use protection::outside;
 pub use ring::RingStatus;
 pub use sql::{SqlAnswer, SqlColumn};
 pub use storage::TableStats;
+pub use storage::Verified;

@@ -4,6 +4,7 @@ use crate::open::OpenError;
 use protection::audit;
 use protection::keys::{KeyRing, Unlock};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a check of the audit record found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,17 @@ pub fn verify_audit(dir: &Path, unlock: &Unlock) -> Result<AuditCheck, OpenError
         unfinished_tail: found.unfinished_tail,
         problem: found.problem.map(|problem| problem.to_string()),
     })
+}
+
+/// Reads the catalog and every byte of every segment of a data folder. No server may have it open.
+///
+/// # Errors
+/// If the key ring or the catalog does not open.
+pub fn verify_store(dir: &Path, unlock: &Unlock) -> Result<storage::Verified, OpenError> {
+    let keys = Arc::new(open_ring(dir, unlock)?);
+    let disk = Arc::new(storage::disk::RealDisk);
+    let settings = storage::StoreSettings::new(dir, disk, keys, Arc::new(model::SystemClock));
+    Ok(storage::verify(&settings)?)
 }
 
 fn open_ring(dir: &Path, unlock: &Unlock) -> Result<KeyRing, OpenError> {

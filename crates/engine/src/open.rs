@@ -81,6 +81,14 @@ pub enum OpenError {
     Metrics(String),
 }
 
+impl OpenError {
+    /// Whether another process has the folder open.
+    pub fn is_in_use(&self) -> bool {
+        use storage::catalog::CatalogError;
+        matches!(self, OpenError::Store(StoreError::Catalog(CatalogError::InUse { .. })))
+    }
+}
+
 /// A node: the store, its doors, and who may go through them.
 pub struct Engine {
     pub(crate) store: Store,

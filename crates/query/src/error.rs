@@ -40,6 +40,15 @@ pub enum QueryError {
         /// What would be allowed.
         why: &'static str,
     },
+    /// The rows that match are of too few people to be told about.
+    #[error(
+        "fewer than {least} people are in this answer, or one of them stands for most of it, or it \
+         is too close to an answer you were given; ask for a larger group"
+    )]
+    TooFewSubjects {
+        /// The fewest that may be told about.
+        least: u32,
+    },
     /// More groups than [`Limits::groups`](crate::Limits::groups).
     #[error("the question makes more than {limit} groups; use a coarser interval or a filter")]
     TooManyGroups {
@@ -82,7 +91,7 @@ impl QueryError {
             | QueryError::TooManyGroups { .. }
             | QueryError::TooManyRows { .. } => 400,
             QueryError::UnknownTable { .. } => 404,
-            QueryError::NotPermitted { .. } => 403,
+            QueryError::NotPermitted { .. } | QueryError::TooFewSubjects { .. } => 403,
             QueryError::Memory { .. } => 429,
             QueryError::TimedOut => 408,
             QueryError::Cancelled => 499,
@@ -96,7 +105,9 @@ impl QueryError {
             QueryError::Invalid(_) | QueryError::Unsupported(_) => "illegal_argument_exception",
             QueryError::UnknownField { .. } => "verification_exception",
             QueryError::UnknownTable { .. } => "index_not_found_exception",
-            QueryError::NotPermitted { .. } => "security_exception",
+            QueryError::NotPermitted { .. } | QueryError::TooFewSubjects { .. } => {
+                "security_exception"
+            }
             QueryError::TooManyGroups { .. } => "too_many_buckets_exception",
             QueryError::TooManyRows { .. } => "illegal_argument_exception",
             QueryError::Memory { .. } => "circuit_breaking_exception",

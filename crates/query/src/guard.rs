@@ -100,7 +100,7 @@ fn check_mention(scope: &Scope, table: &Table, name: &str, role: Role) -> Result
 }
 
 /// Calls `see` for every field that the question mentions.
-fn mentions(question: &Question, see: &mut dyn FnMut(&str, Role)) {
+pub(crate) fn mentions(question: &Question, see: &mut dyn FnMut(&str, Role)) {
     mentions_of_filter(&question.filter, see);
     match &question.ask {
         Ask::Count => {}

@@ -28,6 +28,7 @@ mod row_scope;
 mod segment;
 mod store;
 mod text;
+mod verify;
 mod worker;
 
 pub use error::StoreError;
@@ -38,3 +39,4 @@ pub use rewrap::Moved;
 pub use segment::{Column, KeywordColumn, MISSING, NumberColumn};
 pub use store::{Expect, Outcome, RowOutcome, Store, StoreSettings, StoredRow, TableStats};
 pub use text::analyze;
+pub use verify::{Verified, verify};

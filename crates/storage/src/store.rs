@@ -977,7 +977,7 @@ fn identity(table: TableId, id: SegmentId) -> String {
     format!("table {} segment {id}", table.0)
 }
 
-fn sealed_reader(
+pub(crate) fn sealed_reader(
     settings: &StoreSettings,
     table: TableId,
     id: SegmentId,

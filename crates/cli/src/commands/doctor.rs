@@ -4,6 +4,7 @@ use crate::arguments::Doctor;
 use crate::client::{Body, Client};
 use crate::failure::{Failure, Result};
 use crate::{key_place, node};
+use engine::Unlock;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -101,7 +102,32 @@ fn ring_and_audit(typed: &Doctor) -> Vec<Finding> {
         // A running server has it open.
         Err(failure) => finding(AUDIT, State::Unknown, failure.message()),
     };
-    vec![finding(RING, State::Good, "opens with its key"), audit]
+    let mut found = vec![finding(RING, State::Good, "opens with its key"), audit];
+    found.extend(store(typed, &unlock));
+    found
+}
+
+/// The catalog, and every byte of every segment.
+fn store(typed: &Doctor, unlock: &Unlock) -> Vec<Finding> {
+    const CATALOG: &str = "catalog";
+    const SEGMENTS: &str = "segments";
+    match node::verify_store(&typed.dir, unlock) {
+        Ok(Some(found)) => {
+            let mut all = vec![finding(CATALOG, State::Good, format!("{} tables", found.tables))];
+            let read = format!("{} read to the last byte", found.segments);
+            all.extend(match found.problems.is_empty() {
+                true => vec![finding(SEGMENTS, State::Good, read)],
+                false => found
+                    .problems
+                    .into_iter()
+                    .map(|problem| finding(SEGMENTS, State::Bad, problem))
+                    .collect(),
+            });
+            all
+        }
+        Ok(None) => vec![finding(CATALOG, State::Unknown, "a server has it open")],
+        Err(failure) => vec![finding(CATALOG, State::Bad, failure.message())],
+    }
 }
 
 /// Asks as anybody would and expects nothing.

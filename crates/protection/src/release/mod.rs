@@ -14,6 +14,7 @@
 
 mod cover;
 mod meter;
+mod near;
 mod permit;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::records::{RecordError, RecordStore};
 use cover::{Covered, cover};
 use meter::Meter;
 use model::{Class, Clock, Field, Table, TableId, Timestamp};
+use near::Answers;
 use std::sync::Arc;
 
 /// Authorises reads: the only way to a [`Permit`], and so the only way to stored rows.
@@ -37,6 +39,7 @@ pub struct Guard {
     log: Arc<AuditLog>,
     policies: Arc<Policies>,
     meter: Arc<Meter>,
+    answers: Arc<Answers>,
     clock: Arc<dyn Clock>,
 }
 
@@ -175,7 +178,7 @@ pub enum Denied {
 impl Guard {
     /// A guard that asks `policies`, writes to `log`, and counts quotas in memory only.
     pub fn new(log: Arc<AuditLog>, policies: Arc<Policies>, clock: Arc<dyn Clock>) -> Guard {
-        Guard { log, policies, meter: Arc::default(), clock }
+        Guard { log, policies, meter: Arc::default(), answers: Arc::default(), clock }
     }
 
     /// As [`Guard::new`], with the counts of quotas kept in `records`.

@@ -1,5 +1,6 @@
 use super::cover::{CacheKey, Covered, RowScope, cover};
 use super::meter::Meter;
+use super::near::Answers;
 use super::{Denied, Guard, ReadIntent, Use};
 use crate::audit::{AuditLog, Event, EventKind, RecordId};
 use crate::caller::Caller;
@@ -27,6 +28,7 @@ pub struct Permit {
     log: Arc<AuditLog>,
     policy_now: Arc<InForce>,
     meter: Arc<Meter>,
+    answers: Arc<Answers>,
     clock: Arc<dyn Clock>,
     ended: AtomicBool,
 }
@@ -52,6 +54,7 @@ impl Permit {
             log: Arc::clone(&guard.log),
             policy_now: Arc::clone(guard.policies.in_force()),
             meter: Arc::clone(&guard.meter),
+            answers: Arc::clone(&guard.answers),
             clock: Arc::clone(&guard.clock),
             ended: AtomicBool::new(false),
         }
@@ -89,6 +92,17 @@ impl Permit {
     /// `None`: any number.
     pub fn least_group_of_rows(&self, table: TableId) -> Option<u32> {
         self.covered(table).map_or(Some(u32::MAX), |of| of.least_group(None, self.action()))
+    }
+
+    /// Whether the people behind a group, `subjects` (ascending), are nearly those of a group that
+    /// this person was told about in answer to another question: fewer than `least` apart.
+    pub fn is_near(&self, question: u64, subjects: &[u32], least: u32) -> bool {
+        self.answers.is_near(self.caller.name(), question, subjects, least)
+    }
+
+    /// Remembers for [`Permit::is_near`] that this person is told about these people.
+    pub fn remember(&self, question: u64, subjects: &[u32]) {
+        self.answers.remember(self.caller.name(), question, subjects);
     }
 
     fn covered(&self, table: TableId) -> Option<&Covered> {

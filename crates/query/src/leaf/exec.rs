@@ -1,7 +1,7 @@
 //! The leaf as a node of a DataFusion plan.
 
 use super::field::{self, Kind};
-use super::{Job, Memory, Place, fetch, fold, rows, top};
+use super::{Job, Memory, Place, disclosure, fetch, fold, rows, top};
 use crate::{Ask, GroupBy, Limits, Measure, OutColumn, QueryError, Question, Scope, SortBy, guard};
 use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -90,15 +90,20 @@ impl LeafExec {
             limits: &self.limits,
             memory,
         };
+        let rule = disclosure::Rule::of(&job, &self.question)?;
         let columns = match &self.question.ask {
-            Ask::Count => vec![count(&job, &self.question.filter)?],
+            Ask::Count => vec![match &rule {
+                Some(rule) => rule.count(&job, &self.question.filter)?,
+                None => count(&job, &self.question.filter)?,
+            }],
             Ask::Top { keys, limit, after, columns } => {
                 let order = top::Order { keys, limit: *limit, after: after.as_deref() };
                 top::top(&job, &self.question.filter, &order, columns)?
             }
-            Ask::Fold { groups, measures } => {
-                fold::fold(&job, &self.question.filter, groups, measures)?
-            }
+            Ask::Fold { groups, measures } => match &rule {
+                Some(rule) => rule.fold(&job, &self.question.filter, groups, measures)?,
+                None => fold::fold(&job, &self.question.filter, groups, measures)?,
+            },
             Ask::Rows { .. } => {
                 return Err(QueryError::Internal("the leaf: rows are streamed".to_owned()));
             }
@@ -324,6 +329,15 @@ impl ExecutionPlan for LeafExec {
             let stream = futures::stream::iter([answer]);
             return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)));
         };
+        let job = Job {
+            scope: &self.scope,
+            places: &self.places,
+            tables: &self.tables,
+            limits: &self.limits,
+            memory: &memory,
+        };
+        // Refuses: rows are never under the rule for groups.
+        disclosure::Rule::of(&job, &self.question)?;
         let partitions = self.properties.partitioning.partition_count();
         let mine = self.places.iter().skip(partition).step_by(partitions).cloned().collect();
         let batches = rows::Rows::new(

@@ -3,10 +3,12 @@
 //! Three things happen here that a general engine would do slower: filters become Tantivy queries
 //! and column ranges (`storage` does it), an order with a limit becomes an early top-k over
 //! columns ([`top`]), and grouped aggregates become folds over ordinals ([`fold`]). What is left,
-//! rows as Arrow batches, is [`fetch`].
+//! rows as Arrow batches, is [`fetch`]. Groups too small to be told about are left out here, too
+//! ([`disclosure`]), so that no language has a way around it.
 
 pub(crate) mod field;
 
+mod disclosure;
 mod exec;
 mod fetch;
 mod fold;

@@ -85,15 +85,36 @@ pub enum FieldType {
     GeoPoint,
 }
 
-/// Why a field has its class.
+/// One entry in the history of a field: from when on it has which class, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruling {
-    /// Who ruled: `classifier` or a person's name.
+    /// Who ruled: [`Ruling::CLASSIFIER`] or a person's name.
     pub by: String,
     /// When.
     pub at: Timestamp,
     /// Why: the rule of the classifier that matched, or the person's words. Never a value.
     pub reason: String,
+    /// The class from then on; `None`: withheld until a person rules.
+    pub class: Option<Class>,
+    /// The kind of value from then on; empty where there is none.
+    pub kind: String,
+    /// The [`Schema::rules`](crate::Schema::rules) with which it took effect.
+    pub rules: u32,
+}
+
+impl Ruling {
+    /// Who ruled where no person did.
+    pub const CLASSIFIER: &'static str = "classifier";
+
+    /// Whether no person has looked at it.
+    pub fn is_by_classifier(&self) -> bool {
+        self.by == Ruling::CLASSIFIER
+    }
+
+    /// Whether values are stored the same way under both.
+    fn stores_as(&self, other: &Ruling) -> bool {
+        self.class == other.class && self.kind == other.kind
+    }
 }
 
 /// One field of a table.
@@ -115,8 +136,9 @@ pub struct Field {
     pub kind: String,
     /// Held back (sealed, unread) until a guardian rules: a new field of a closed table.
     pub withheld: bool,
-    /// Who gave the class, when and why; `None` while there is no class.
-    pub ruling: Option<Ruling>,
+    /// Who gave which class, when and why, oldest first; the last one holds. Changed by
+    /// [`Schema::rule`](crate::Schema::rule) alone.
+    pub rulings: Vec<Ruling>,
 }
 
 impl Field {
@@ -130,8 +152,64 @@ impl Field {
             class: None,
             kind: String::new(),
             withheld: false,
-            ruling: None,
+            rulings: Vec::new(),
         }
+    }
+
+    /// The ruling that holds; `None` while nobody ruled.
+    pub fn ruling(&self) -> Option<&Ruling> {
+        self.rulings.last()
+    }
+
+    /// Whether a person has still to look at it: it is withheld, or only the classifier ruled.
+    pub fn awaits_review(&self) -> bool {
+        self.ruling().is_some_and(|ruling| ruling.class.is_none() || ruling.is_by_classifier())
+    }
+
+    /// Whether a person made it open, so that values that are personal as a whole stay. Agreeing
+    /// with the classifier is not that: nothing is stored otherwise because of it.
+    pub fn is_opened_by_person(&self) -> bool {
+        let first = self.current_run().first();
+        self.class == Some(Class::Open) && first.is_some_and(|ruling| !ruling.is_by_classifier())
+    }
+
+    /// The [`Schema::rules`](crate::Schema::rules) from which on its values are stored as they
+    /// are now; rows of earlier rules hold them in another form.
+    pub fn stored_since(&self) -> u32 {
+        self.current_run().first().map_or(0, |ruling| ruling.rules)
+    }
+
+    /// The newest rulings that agree on how values are stored.
+    fn current_run(&self) -> &[Ruling] {
+        let Some(last) = self.rulings.last() else { return &[] };
+        let others = self.rulings.iter().rposition(|ruling| !ruling.stores_as(last));
+        &self.rulings[others.map_or(0, |place| place + 1)..]
+    }
+
+    /// The field as it was under earlier rules: how rows of that time hold it.
+    pub fn as_of(&self, rules: u32) -> Field {
+        let mut before = self.clone();
+        if self.rulings.is_empty() {
+            return before;
+        }
+        before.rulings.retain(|ruling| ruling.rules <= rules);
+        before.take_from_ruling();
+        before
+    }
+
+    /// The class that it had at a moment, the first ruling for all that was before; `None` while
+    /// it was withheld or unruled.
+    pub fn class_at(&self, at: Timestamp) -> Option<Class> {
+        let then = self.rulings.iter().rfind(|ruling| ruling.at <= at);
+        then.or(self.rulings.first()).map_or(self.class, |ruling| ruling.class)
+    }
+
+    /// Sets class, kind and withholding as the last ruling says.
+    pub(crate) fn take_from_ruling(&mut self) {
+        let last = self.rulings.last();
+        self.class = last.and_then(|ruling| ruling.class);
+        self.withheld = last.is_some_and(|ruling| ruling.class.is_none());
+        self.kind = last.map_or_else(String::new, |ruling| ruling.kind.clone());
     }
 
     /// What the store keeps for this field.

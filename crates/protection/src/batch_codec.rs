@@ -1,7 +1,8 @@
 //! A sealed batch as bytes, for the frames of the log. All numbers are little-endian.
 //!
 //! ```text
-//! version        u8      1
+//! version        u8      2
+//! rules          u32     the table's number of rules under which it was sealed
 //! rows           u32     then per row: flags u8 (1 delete, 2 has id, 4 has shape),
 //!                        id as text if flagged, shape u32 if flagged
 //! shapes         u32     then each as text
@@ -21,7 +22,7 @@
 
 use model::{Batch, Column, FieldId, Op, Row, Strings, Values};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const IS_DELETE: u8 = 1;
 const HAS_ID: u8 = 2;
@@ -48,9 +49,10 @@ pub enum DecodeError {
     Contradiction,
 }
 
-/// Appends `batch` to `out`.
-pub(crate) fn encode(batch: &Batch, out: &mut Vec<u8>) {
+/// Appends `batch` and the rules under which it was sealed to `out`.
+pub(crate) fn encode(batch: &Batch, rules: u32, out: &mut Vec<u8>) {
     out.push(VERSION);
+    put_u32(rules, out);
     put_len(batch.rows.len(), out);
     for row in &batch.rows {
         let flags = if row.op == Op::Delete { IS_DELETE } else { 0 }
@@ -147,11 +149,14 @@ fn put_text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Reads what [`encode`] wrote; all of `bytes`.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, DecodeError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<(Batch, u32), DecodeError> {
     let mut reader = Reader { bytes };
-    if reader.u8()? != VERSION {
-        return Err(DecodeError::TooNew);
+    match reader.u8()? {
+        VERSION => {}
+        0 | 1 => return Err(DecodeError::Contradiction),
+        _ => return Err(DecodeError::TooNew),
     }
+    let rules = reader.u32()?;
     let rows = reader.counted(1, |reader| {
         let flags = reader.u8()?;
         if flags & !(IS_DELETE | HAS_ID | HAS_SHAPE) != 0 {
@@ -172,7 +177,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, DecodeError> {
     if !rows.iter().all(known) {
         return Err(DecodeError::Contradiction);
     }
-    Ok(Batch { rows, columns, shapes })
+    Ok((Batch { rows, columns, shapes }, rules))
 }
 
 struct Reader<'a> {
@@ -322,14 +327,14 @@ mod tests {
 
     fn encoded(batch: &Batch) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(batch, &mut bytes);
+        encode(batch, 7, &mut bytes);
         bytes
     }
 
     #[test]
     fn a_batch_comes_back() {
         for batch in [Batch::default(), some_batch()] {
-            assert!(decode(&encoded(&batch)).unwrap() == batch);
+            assert!(decode(&encoded(&batch)).unwrap() == (batch, 7));
         }
     }
 
@@ -354,7 +359,7 @@ mod tests {
             let bytes = encoded(&batch);
             let ids = width * distinct as usize;
             assert_eq!(bytes[bytes.len() - ids - 1] as usize, width);
-            assert!(decode(&bytes).unwrap() == batch);
+            assert!(decode(&bytes).unwrap() == (batch, 7));
         }
     }
 
@@ -376,12 +381,12 @@ mod tests {
             for value in [0, 1, 2, 3, 4, 0x7f, 0x80, 0xff] {
                 let mut changed = bytes.clone();
                 changed[at] = value;
-                if let Ok(batch) = decode(&changed) {
+                if let Ok((batch, _)) = decode(&changed) {
                     assert!(batch.rows.len() <= changed.len());
                 }
             }
         }
-        assert_eq!(decode(&[2]).err(), Some(DecodeError::TooNew));
-        assert_eq!(decode(&[1, 255, 255, 255, 255]).err(), Some(DecodeError::Length));
+        assert_eq!(decode(&[3]).err(), Some(DecodeError::TooNew));
+        assert_eq!(decode(&[2, 0, 0, 0, 0, 255, 255, 255, 255]).err(), Some(DecodeError::Length));
     }
 }

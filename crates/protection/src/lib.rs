@@ -24,4 +24,7 @@ pub use cipher::{CipherError, FileCipher, TAG_BYTES, ValueCipher};
 pub use pseudonym::{Pseudonyms, is_pseudonym};
 pub use records::{MemoryRecords, RecordError, RecordStore};
 pub use release::{CacheKey, Denied, FieldUse, Guard, Permit, ReadIntent, Released, RowScope, Use};
-pub use seal::{RefusedField, RefusedReason, SealError, SealOutcome, SealedBatch, Sealer};
+pub use seal::{
+    Proposal, RefusedField, RefusedReason, Rewritten, SealError, SealOutcome, SealedBatch, Sealer,
+    Shape,
+};

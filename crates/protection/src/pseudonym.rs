@@ -234,11 +234,9 @@ pub(crate) fn open_hints(classifier: &Classifier, field: &Field) -> Option<OpenR
         FieldType::Keyword | FieldType::Text | FieldType::Ip | FieldType::GeoPoint => {}
         _ => return None,
     }
-    let by_person = field.class == Some(Class::Open)
-        && field.ruling.as_ref().is_some_and(|ruling| ruling.by != crate::seal::CLASSIFIER);
     Some(OpenReading {
         hints: classifier.hints(field.name.as_str()),
-        whole_personal_stays: by_person && field.ty != FieldType::Text,
+        whole_personal_stays: field.is_opened_by_person() && field.ty != FieldType::Text,
     })
 }
 
@@ -393,13 +391,19 @@ mod tests {
     fn what_a_person_ruled_open_stays_but_for_credentials() {
         let pseudonyms = Pseudonyms::new(&KeyRing::in_memory());
         let mut gateway = field("gateway_ip", FieldType::Ip, Class::Open, "");
-        let ruling =
-            |by: &str| Some(Ruling { by: by.into(), at: Timestamp(0), reason: "ours".into() });
-        gateway.ruling = ruling("grace");
+        let ruling = |by: &str| Ruling {
+            by: by.into(),
+            at: Timestamp(0),
+            reason: "ours".into(),
+            class: Some(Class::Open),
+            kind: String::new(),
+            rules: 0,
+        };
+        gateway.rulings = vec![ruling("grace")];
         assert_eq!(pseudonyms.literal(&gateway, "10.0.0.1"), "10.0.0.1");
         let key = "AKIAIOSFODNN7EXAMPLE";
         assert_eq!(pseudonyms.literal(&gateway, key), pseudonyms.tag("aws", key));
-        gateway.ruling = ruling(crate::seal::CLASSIFIER);
+        gateway.rulings = vec![ruling(Ruling::CLASSIFIER)];
         assert_eq!(pseudonyms.literal(&gateway, "10.0.0.1"), pseudonyms.of("ip", "10.0.0.1"));
     }
 

@@ -13,8 +13,11 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// Who ruled, in the ruling of a field that no person ruled on.
-pub(crate) const CLASSIFIER: &str = "classifier";
+mod proposal;
+mod rewrite;
+
+pub use proposal::{Proposal, Shape};
+pub use rewrite::Rewritten;
 
 /// The way in: rules on new fields, then replaces, tags or encrypts what is not open.
 pub struct Sealer {
@@ -48,6 +51,9 @@ pub enum SealError {
     /// A column speaks of a field or a row that is not there, or holds what its field cannot.
     #[error("the batch does not fit its table; this is a defect, please report it")]
     Misfit,
+    /// A stored value does not open under the key of its field, or opens to no value.
+    #[error("a sealed value of field {0} cannot be opened; restore the table from a backup")]
+    Unreadable(String),
 }
 
 /// A row that cannot be sealed.
@@ -120,7 +126,8 @@ impl Sealer {
         let newly_ruled = self.apply(table, rulings);
         let mut secrets_seen = Vec::new();
         let batch = self.seal_rows(table, batch, &mut secrets_seen);
-        Ok(SealOutcome { batch: SealedBatch { batch }, newly_ruled, secrets_seen })
+        let batch = SealedBatch { batch, rules: table.schema.rules() };
+        Ok(SealOutcome { batch, newly_ruled, secrets_seen })
     }
 
     /// How an `_id` of a table is stored and looked up. The ids of a table of persons or devices
@@ -216,16 +223,13 @@ impl Sealer {
         let at = self.clock.now();
         let mut ruled = Vec::with_capacity(rulings.len());
         for (id, verdict) in rulings {
-            let field = table.schema.field_mut(id);
-            match verdict {
-                Some(verdict) => {
-                    field.class = Some(verdict.class);
-                    field.kind = verdict.kind.to_owned();
-                    field.ruling =
-                        Some(Ruling { by: CLASSIFIER.to_owned(), at, reason: verdict.reason });
-                }
-                None => field.withheld = true,
-            }
+            let (class, kind, reason) = match verdict {
+                Some(verdict) => (Some(verdict.class), verdict.kind, verdict.reason),
+                None => (None, "", "no rule knows it; a guardian has to rule".to_owned()),
+            };
+            let by = Ruling::CLASSIFIER.to_owned();
+            let kind = kind.to_owned();
+            table.schema.rule(id, Ruling { by, at, reason, class, kind, rules: 0 });
             ruled.push(id);
         }
         ruled
@@ -357,10 +361,12 @@ impl fmt::Debug for Sealer {
     }
 }
 
-/// A batch without a personal, special or secret value in the clear. Only [`Sealer::seal`] makes
-/// one, and [`SealedBatch::decode`] brings one back.
+/// A batch without a personal, special or secret value in the clear, as the rulings of its table
+/// say. [`Sealer::seal`] and [`Sealer::rewrite`] make one, and [`SealedBatch::decode`] brings one
+/// back.
 pub struct SealedBatch {
     batch: Batch,
+    rules: u32,
 }
 
 impl SealedBatch {
@@ -374,9 +380,15 @@ impl SealedBatch {
         self.batch
     }
 
+    /// The [`model::Schema::rules`] of the table when the batch was sealed. A store takes it only
+    /// while that is the table's: a ruling that came between would go unheeded.
+    pub fn rules(&self) -> u32 {
+        self.rules
+    }
+
     /// Appends the batch as bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        batch_codec::encode(&self.batch, out);
+        batch_codec::encode(&self.batch, self.rules, out);
     }
 
     /// Reads what [`SealedBatch::encode`] wrote. Only for bytes that were authenticated on the way
@@ -385,7 +397,7 @@ impl SealedBatch {
     /// # Errors
     /// If the bytes are cut, contradict themselves or were written by a newer version.
     pub fn decode(bytes: &[u8]) -> Result<SealedBatch, DecodeError> {
-        batch_codec::decode(bytes).map(|batch| SealedBatch { batch })
+        batch_codec::decode(bytes).map(|(batch, rules)| SealedBatch { batch, rules })
     }
 }
 

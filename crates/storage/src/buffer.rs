@@ -54,6 +54,8 @@ pub(crate) struct Buffer {
     ids: HashMap<Box<str>, (usize, u32)>,
     rows: usize,
     bytes: usize,
+    /// The rules under which its rows were sealed: the same for all.
+    rules: u32,
 }
 
 impl Buffer {
@@ -63,6 +65,17 @@ impl Buffer {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The rules under which its rows were sealed; of no meaning while it is empty.
+    pub(crate) fn rules(&self) -> u32 {
+        self.rules
+    }
+
+    /// Whether a batch that was sealed under `rules` may join. A segment holds rows of one kind
+    /// of rules, so others wait until these are flushed.
+    pub(crate) fn takes(&self, rules: u32) -> bool {
+        self.is_empty() || self.rules == rules
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -78,7 +91,8 @@ impl Buffer {
     }
 
     /// Adds a batch; `dead` are rows of it that another row of the same batch replaced.
-    pub(crate) fn push(&mut self, rows: Arc<Rows>, dead: RoaringBitmap, frame: u64) {
+    pub(crate) fn push(&mut self, rows: Arc<Rows>, rules: u32, dead: RoaringBitmap, frame: u64) {
+        self.rules = rules;
         let number = self.batches.len();
         for (row, head) in rows.batch.rows.iter().enumerate() {
             let Some(id) = &head.id else { continue };
@@ -188,6 +202,7 @@ impl Buffer {
 pub(crate) fn index_chunk(
     table: &Table,
     batches: &[Arc<Rows>],
+    rules: u32,
     cache: &Arc<ColumnCache>,
 ) -> Result<Arc<Segment>, StoreError> {
     let layout = Arc::new(Layout::of(table));
@@ -199,5 +214,5 @@ pub(crate) fn index_chunk(
         })
         .collect();
     let index = segment::build_in_memory(table, &layout, batches, &order)?;
-    Ok(Arc::new(Segment::in_memory(index, layout, cache)?))
+    Ok(Arc::new(Segment::in_memory(index, layout, rules, cache)?))
 }

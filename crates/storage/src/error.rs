@@ -28,6 +28,12 @@ pub enum StoreError {
         /// The folder of the log.
         dir: std::path::PathBuf,
     },
+    /// The table's rulings are not those under which the batch was sealed.
+    #[error("the table was ruled on since these rows were sealed; seal them again")]
+    Reruled,
+    /// Stored rows could not be brought under the rulings of today.
+    #[error("stored rows cannot be rewritten")]
+    Rewrite(#[from] protection::SealError),
     /// There is no such table (any more).
     #[error("no such table")]
     NoTable,

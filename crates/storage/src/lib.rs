@@ -21,6 +21,7 @@ mod column_cache;
 mod compaction;
 mod error;
 mod filter;
+mod inspect;
 mod ordinals;
 mod read;
 mod rewrap;

@@ -18,8 +18,9 @@ use model::{
     Batch, Clock, FieldType, GeneratedId, Op, SegmentId, Seq, Table, TableId, TableName, Values,
 };
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use protection::classify::Classifier;
 use protection::keys::KeyRing;
-use protection::{Permit, SealedBatch};
+use protection::{Permit, Pseudonyms, SealedBatch, Sealer};
 use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
@@ -43,6 +44,8 @@ pub struct StoreSettings {
     pub keys: Arc<KeyRing>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Brings stored rows under the rulings of today.
+    pub sealer: Arc<Sealer>,
     /// A table's buffer is written to a segment at this many rows …
     pub flush_rows: usize,
     /// … or this many bytes …
@@ -73,11 +76,18 @@ impl StoreSettings {
         keys: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
     ) -> StoreSettings {
+        let sealer = Sealer::new(
+            Arc::clone(&keys),
+            Arc::new(Pseudonyms::new(&keys)),
+            Arc::new(Classifier::standard()),
+            Arc::clone(&clock),
+        );
         StoreSettings {
             dir: dir.to_owned(),
             disk,
             keys,
             clock,
+            sealer: Arc::new(sealer),
             flush_rows: 200_000,
             flush_bytes: 96 * 1024 * 1024,
             flush_after: Duration::from_secs(30),
@@ -162,6 +172,8 @@ pub(crate) struct Inner {
     pub(crate) wake_lock: Mutex<()>,
     /// Held while the log is released: a slower release must not set its mark back.
     releasing: Mutex<()>,
+    /// The log has rows as they were stored before a ruling, which must not stay.
+    pub(crate) log_is_stale: AtomicBool,
 }
 
 /// One table in memory.
@@ -171,11 +183,15 @@ pub(crate) struct TableStore {
     pub(crate) turn: Condvar,
     /// Held by whoever indexes buffer rows, so that two readers do not do it twice.
     indexing: Mutex<()>,
-    /// Held by whoever flushes or compacts this table.
+    /// Held by whoever merges or rewrites segments of this table, for as long as it takes: who
+    /// holds it owns them. Taken before all other locks.
+    pub(crate) owner: Mutex<()>,
+    /// Held from beginning to end by whoever flushes this table, and by an owner of segments while
+    /// one takes the place of another. Taken before `state`.
     pub(crate) working: Mutex<Working>,
 }
 
-/// What flushing and compaction remember of a table.
+/// What retention remembers of a table.
 pub(crate) struct Working {
     /// Rows before this moment were dropped by the table's retention, in milliseconds.
     pub(crate) retained_from: i64,
@@ -210,6 +226,7 @@ pub(crate) struct LiveSegment {
 /// A batch that is in the log's line but not yet durable.
 struct Pending {
     frame: FrameNumber,
+    rules: u32,
     ids: Vec<Box<str>>,
 }
 
@@ -247,11 +264,13 @@ impl Store {
         let flushed: HashMap<TableId, Seq> = catalog.flushed()?.into_iter().collect();
         next_seq = flushed.values().map(|seq| seq.0 + 1).fold(next_seq, u64::max);
 
+        let mut log_is_stale = false;
         let replay = |frame: LogFrame| -> Result<(), StoreError> {
             let entry = Entry::decode(&frame.payload)?;
             let last = entry.first_seq + entry.batch.batch().rows.len() as u64;
             next_seq = next_seq.max(last);
             let Some(table) = tables.get(&entry.table) else { return Ok(()) };
+            log_is_stale |= entry.batch.rules() != table.state.lock().table.schema.rules();
             if flushed.get(&entry.table).is_some_and(|flushed| last <= flushed.0 + 1) {
                 return Ok(());
             }
@@ -283,9 +302,14 @@ impl Store {
             wake: Condvar::new(),
             wake_lock: Mutex::new(()),
             releasing: Mutex::new(()),
+            log_is_stale: AtomicBool::new(log_is_stale),
         });
         let workers = background.then(|| Workers::start(&inner)).transpose()?;
         Ok(Store { inner, workers: Mutex::new(workers) })
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// The catalog, for small records of others.
@@ -334,10 +358,15 @@ impl Store {
         Ok(made)
     }
 
-    /// Replaces the settings and fields of a table; durable when this returns.
+    /// Replaces the settings, fields and rulings of a table; durable when this returns.
+    ///
+    /// A ruling that changes how values are stored counts for every read from now on: rows that
+    /// are stored as they were before show no value of the field until the background has
+    /// rewritten them.
     ///
     /// # Errors
-    /// If the table is gone, fields were taken away or changed their type, or the catalog fails.
+    /// If the table is gone, fields or rulings were taken away, a field changed its type, or the
+    /// catalog fails.
     pub fn put_table(&self, table: Table) -> Result<Arc<Table>, StoreError> {
         let store = self.inner.find(table.id)?;
         let mut state = store.state.lock();
@@ -345,14 +374,26 @@ impl Store {
             return Err(StoreError::NoTable);
         }
         let kept = state.table.schema.fields().iter().zip(table.schema.fields());
-        let same = kept.into_iter().all(|(old, new)| old.name == new.name && old.ty == new.ty);
-        if !same || table.schema.fields().len() < state.table.schema.fields().len() {
-            return Err(StoreError::internal("a table's fields only grow"));
+        let same = kept.into_iter().all(|(old, new)| {
+            old.name == new.name && old.ty == new.ty && new.rulings.starts_with(&old.rulings)
+        });
+        if !same
+            || table.schema.fields().len() < state.table.schema.fields().len()
+            || table.schema.rules() < state.table.schema.rules()
+        {
+            return Err(StoreError::internal("a table's fields and rulings only grow"));
         }
         let edit = Edit { put_tables: vec![table.clone()], ..Edit::default() };
         self.inner.catalog.commit(&edit)?;
+        let is_ruled = table.schema.rules() != state.table.schema.rules();
         state.table = Arc::new(table);
-        Ok(Arc::clone(&state.table))
+        let table = Arc::clone(&state.table);
+        drop(state);
+        if is_ruled {
+            self.inner.log_is_stale.store(true, Ordering::Release);
+            self.inner.wake_workers();
+        }
+        Ok(table)
     }
 
     /// Drops a table. Its data stays restorable for seven days.
@@ -393,8 +434,8 @@ impl Store {
     /// expectation fails is left out alone.
     ///
     /// # Errors
-    /// If the log cannot be written (nothing of the batch is kept then), the table is gone, or
-    /// the buffer stays full for a minute.
+    /// If the log cannot be written (nothing of the batch is kept then), the table is gone or was
+    /// ruled on since the batch was sealed, or the buffer stays full for a minute.
     pub fn append(
         &self,
         table: TableId,
@@ -417,16 +458,31 @@ impl Store {
 
         store.keep_pace(&inner.settings, batch.batch().rows.len());
         let mut state = store.wait_for_room(&inner.settings)?;
-        state = store.wait_for_ids(state, batch.batch(), expects);
-        if state.closing {
-            return Err(StoreError::NoTable);
+        loop {
+            state = store.wait_for_ids(state, batch.batch(), expects);
+            if state.closing {
+                return Err(StoreError::NoTable);
+            }
+            if batch.rules() != state.table.schema.rules() {
+                return Err(StoreError::Reruled);
+            }
+            // Rows of earlier rules go first: a segment holds rows of one kind of rules.
+            if state.pending.iter().any(|pending| pending.rules != batch.rules()) {
+                store.turn.wait(&mut state);
+            } else if !state.buffer.takes(batch.rules()) {
+                drop(state);
+                inner.flush(&store)?;
+                state = store.state.lock();
+            } else {
+                break;
+            }
         }
         check_columns(&state.table, batch.batch())?;
         let skipped = state.skipped(batch.batch(), expects)?;
         let first_seq = inner.next_seq.fetch_add(rows, Ordering::AcqRel);
         Entry::finish(&mut payload, first_seq, &skipped);
         let frame = inner.log.append(payload)?;
-        state.pending.push_back(Pending { frame, ids });
+        state.pending.push_back(Pending { frame, rules: batch.rules(), ids });
         drop(state);
 
         let durable = inner.log.wait(frame);
@@ -469,7 +525,7 @@ impl Store {
             for view in &views {
                 let rows = view.segment.rows_with_id(id)?;
                 if let Some(&live) = rows.iter().find(|&&row| !view.dead.contains(row)) {
-                    let batch = view.segment.rows_as_batch(&table, &[live])?;
+                    let batch = self.inner.rows_of_today(&table, &view.segment, &[live])?;
                     let seq = view.segment.seqs(&[live])?[0];
                     let version = view.segment.versions(&[live])?[0];
                     row = Some((batch, Seq(seq), version));
@@ -538,6 +594,73 @@ impl Store {
         Ok(())
     }
 
+    /// Brings all rows under the rulings of today, and lets the log go that has them as they were.
+    /// The background does the same by itself.
+    ///
+    /// # Errors
+    /// If the disk or the catalog fails, or a value does not open; what was not done is done later.
+    pub fn rewrite(&self) -> Result<(), StoreError> {
+        for table in self.inner.all() {
+            self.inner.flush_stale(&table)?;
+            while self.inner.rewrite(&table)? {}
+        }
+        self.inner.forget_stale_log()
+    }
+
+    /// How much of a table is still stored as it was before its last ruling: rows in segments and
+    /// in the buffer.
+    ///
+    /// # Errors
+    /// If the table is gone.
+    pub fn stale_rows(&self, table: TableId) -> Result<u64, StoreError> {
+        let store = self.inner.find(table)?;
+        let state = store.state.lock();
+        let rules = state.table.schema.rules();
+        let stale = state.segments.iter().filter(|live| live.record.rules != rules);
+        let mut rows: u64 = stale.map(|live| u64::from(live.record.rows) - live.dead.len()).sum();
+        if !state.buffer.takes(rules) {
+            rows += state.buffer.rows() as u64;
+        }
+        Ok(rows)
+    }
+
+    /// Whether the log still has rows as they were stored before a ruling.
+    pub fn log_is_stale(&self) -> bool {
+        self.inner.log_is_stale.load(Ordering::Acquire)
+    }
+
+    /// Up to `rows_max` rows that have a value of a field, newest first, as they are stored, and
+    /// how many rows have one. This is not a read: nothing of it may reach a caller.
+    ///
+    /// # Errors
+    /// If a segment cannot be read or the table is gone.
+    pub fn sample(
+        &self,
+        table: TableId,
+        field: &str,
+        rows_max: usize,
+    ) -> Result<(Vec<Batch>, u64), StoreError> {
+        let store = self.inner.find(table)?;
+        let (table, views) = self.inner.views(&store)?;
+        let has_value = crate::Filter::Exists(field.to_owned());
+        let (mut batches, mut sampled, mut count) = (Vec::new(), 0, 0);
+        for view in views.iter().rev() {
+            let selection = view.select(&has_value)?;
+            count += selection.len() as u64;
+            let wanted = rows_max.saturating_sub(sampled);
+            let rows: Vec<u32> = selection
+                .blocks()
+                .flat_map(|block| (0..block.len()).map(move |place| block.row(place)))
+                .take(wanted)
+                .collect();
+            if !rows.is_empty() {
+                sampled += rows.len();
+                batches.push(view.segment.rows_as_batch(&table, &rows)?);
+            }
+        }
+        Ok((batches, count))
+    }
+
     /// Merges segments until the policy finds nothing to do.
     ///
     /// # Errors
@@ -579,10 +702,31 @@ impl Inner {
         self.wake.notify_all();
     }
 
+    /// Stored rows under the rulings of today, to be written again.
+    pub(crate) fn rows_of_today(
+        &self,
+        table: &Table,
+        segment: &Segment,
+        rows: &[u32],
+    ) -> Result<Batch, StoreError> {
+        let rules = segment.rules();
+        if rules == table.schema.rules() {
+            return Ok(segment.rows_as_batch(table, rows)?);
+        }
+        let then = Table { schema: table.schema.as_of(rules), ..table.clone() };
+        let batch = segment.rows_as_batch(&then, rows)?;
+        let rewritten = self.settings.sealer.rewrite(table, rules, batch)?;
+        if rewritten.dropped > 0 {
+            let values = rewritten.dropped;
+            tracing::warn!(table_id = table.id.0, values, "values dropped by a ruling");
+        }
+        Ok(rewritten.batch.into_batch())
+    }
+
     /// The table and its views now; indexes buffer rows that nobody has read yet.
     fn views(&self, store: &TableStore) -> Result<(Arc<Table>, Vec<Arc<View>>), StoreError> {
         let _indexing = store.indexing.lock();
-        let (table, segments, mut chunks, missing, dead, generation) = {
+        let (table, segments, mut chunks, missing, dead, generation, rules) = {
             let state = store.state.lock();
             let missing = state.buffer.uncovered(self.settings.flush_rows);
             let dead: Vec<Arc<RoaringBitmap>> =
@@ -594,11 +738,12 @@ impl Inner {
                 missing,
                 dead,
                 state.generation,
+                state.buffer.rules(),
             )
         };
         if let Some((batches, rows)) = missing {
             let lengths: Vec<u32> = rows.iter().map(|rows| rows.len()).collect();
-            let chunk = index_chunk(&table, &rows, &self.columns)?;
+            let chunk = index_chunk(&table, &rows, rules, &self.columns)?;
             chunks.retain(|chunk| chunk.batches.end <= batches.start);
             chunks.push(crate::buffer::Chunk {
                 batches: batches.clone(),
@@ -651,9 +796,55 @@ impl Inner {
     }
 
     /// A reader of a segment's file, for a merge.
-    pub(crate) fn reopen(&self, table: &Table, id: SegmentId) -> Result<Segment, StoreError> {
-        let sealed = sealed_reader(&self.settings, table.id, id, &self.frames)?;
-        Ok(Segment::open(table, sealed, &self.columns)?)
+    pub(crate) fn reopen(
+        &self,
+        table: &Table,
+        record: &SegmentRecord,
+    ) -> Result<Segment, StoreError> {
+        let sealed = sealed_reader(&self.settings, table.id, record.id, &self.frames)?;
+        Ok(Segment::open(table, record.rules, sealed, &self.columns)?)
+    }
+
+    /// Flushes a table whose buffer holds rows of earlier rules.
+    pub(crate) fn flush_stale(&self, store: &TableStore) -> Result<(), StoreError> {
+        let is_stale = {
+            let state = store.state.lock();
+            !state.buffer.takes(state.table.schema.rules())
+        };
+        if is_stale { self.flush(store) } else { Ok(()) }
+    }
+
+    /// Once all rows are stored under the rulings of today, removes the files of the log that have
+    /// rows as they were before.
+    pub(crate) fn forget_stale_log(&self) -> Result<(), StoreError> {
+        // Taken down first: a ruling from here on puts the mark up again.
+        if !self.log_is_stale.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let is_stale = |table: &Arc<TableStore>| {
+            let state = table.state.lock();
+            let rules = state.table.schema.rules();
+            state.segments.iter().any(|live| live.record.rules != rules)
+                || !state.buffer.takes(rules)
+                || state.pending.iter().any(|pending| pending.rules != rules)
+        };
+        let forgotten = match self.all().iter().any(is_stale) {
+            true => None,
+            false => Some(self.forget_log()),
+        };
+        if !matches!(forgotten, Some(Ok(()))) {
+            self.log_is_stale.store(true, Ordering::Release);
+        }
+        forgotten.unwrap_or(Ok(()))
+    }
+
+    /// Removes every file of the log that there is now: what is in it goes into segments first.
+    pub(crate) fn forget_log(&self) -> Result<(), StoreError> {
+        self.log.start_file()?;
+        for table in self.all() {
+            self.flush(&table)?;
+        }
+        self.release_log()
     }
 
     /// Lets the log drop what all tables have in segments.
@@ -689,6 +880,7 @@ impl TableStore {
             }),
             turn: Condvar::new(),
             indexing: Mutex::new(()),
+            owner: Mutex::new(()),
             working: Mutex::new(Working { retained_from: i64::MIN }),
         }
     }
@@ -857,6 +1049,10 @@ impl State {
         skipped: &RoaringBitmap,
         frame: u64,
     ) -> Result<Vec<RowOutcome>, StoreError> {
+        let rules = batch.rules();
+        if !self.buffer.takes(rules) {
+            return Err(StoreError::internal("rows of two kinds of rules in one buffer"));
+        }
         let batch = batch.into_batch();
         let mut dead = RoaringBitmap::new();
         let mut versions = vec![1; batch.rows.len()];
@@ -909,7 +1105,7 @@ impl State {
             self.kill(place);
         }
         let seqs = (first_seq..first_seq + batch.rows.len() as u64).collect();
-        self.buffer.push(Arc::new(Rows::new(batch, seqs, versions)), dead, frame);
+        self.buffer.push(Arc::new(Rows::new(batch, seqs, versions)), rules, dead, frame);
         self.oldest.get_or_insert_with(std::time::Instant::now);
         Ok(outcomes)
     }
@@ -968,7 +1164,7 @@ fn segment_path(dir: &Path, id: SegmentId) -> PathBuf {
     dir.join("segments").join(file_name(id))
 }
 
-fn file_name(id: SegmentId) -> String {
+pub(crate) fn file_name(id: SegmentId) -> String {
     format!("{id}.{SEGMENT_EXTENSION}")
 }
 
@@ -1003,7 +1199,7 @@ fn open_segment(
     frames: &Arc<FrameCache>,
 ) -> Result<LiveSegment, StoreError> {
     let sealed = sealed_reader(settings, table.id, record.id, frames)?;
-    let segment = Segment::open(table, sealed, columns)?;
+    let segment = Segment::open(table, record.rules, sealed, columns)?;
     let other = |what: &str| {
         let path = segment_path(&settings.dir, record.id);
         crate::ReadError::Damaged(format!("`{}` {what} the catalog says", path.display()))

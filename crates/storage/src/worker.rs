@@ -1,4 +1,4 @@
-//! The threads that flush and compact behind the writers' backs.
+//! The threads that flush, merge and rewrite behind the writers' backs.
 
 use crate::StoreError;
 use crate::store::{Inner, TableStore};
@@ -36,8 +36,17 @@ impl Workers {
                 }
                 Ok(())
             });
+            let rewritten = inner.each_table("rewrite", |table| {
+                inner.flush_stale(table)?;
+                while !inner.stopping.load(Ordering::Acquire) && inner.rewrite(table)? {
+                    inner.compact(table)?;
+                }
+                Ok(())
+            });
+            let forgotten =
+                inner.forget_stale_log().inspect_err(|error| warn("forget the log", None, error));
             let purged = inner.purge_dropped().inspect_err(|error| warn("purge", None, error));
-            merged && purged.is_ok()
+            merged && rewritten && forgotten.is_ok() && purged.is_ok()
         })?;
         Ok(Workers { threads: vec![flusher, compactor] })
     }

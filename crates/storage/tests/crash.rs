@@ -1,4 +1,4 @@
-//! Cuts the power between every two steps of append, flush, commit and compaction.
+//! Cuts the power between every two steps of append, flush, commit, compaction and rewriting.
 //!
 //! Log and segments lie on a disk in memory that forgets what was not synced; the catalog is
 //! SQLite on the real disk, whose commit is one step. After every cut the store is opened again
@@ -10,7 +10,7 @@
 mod house;
 
 use house::{Event, House, Office, START, batch, delete, events_table};
-use model::{Batch, Table};
+use model::{Batch, Class, Table};
 use protection::keys::KeyRing;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,6 +29,9 @@ enum Step {
     /// Rows with given ids, named by the id.
     Put(Vec<(&'static str, i64)>),
     Delete(Vec<&'static str>),
+    /// A person rules on the field `kind`, whose value is `K`.
+    Rule(Class),
+    Rewrite,
     Flush,
     Compact,
 }
@@ -54,11 +57,26 @@ fn workload() -> Vec<Step> {
     steps.push(Step::Put(vec![("e", 9)]));
     steps.push(Step::Flush);
     steps.push(Step::Delete(vec!["f", "g", "h"]));
+
+    // A ruling over rows in segments, in the buffer and in the log; writes that come before and
+    // after the rewrite; a second ruling before the first is carried out.
+    steps.push(Step::Rule(Class::Personal));
+    steps.push(Step::Put(vec![("b", 60), ("k", 60)]));
+    steps.push(Step::Delete(vec!["e"]));
+    steps.push(Step::Rewrite);
+    steps.push(Step::Put(vec![("k", 61)]));
+    steps.push(Step::Rule(Class::Special));
+    steps.push(Step::Delete(vec!["i"]));
+    steps.push(Step::Rule(Class::Secret));
+    steps.push(Step::Flush);
+    steps.push(Step::Delete(vec!["j"]));
+    steps.push(Step::Rewrite);
+    steps.push(Step::Compact);
     steps
 }
 
 fn to_batch(step: &Step) -> Option<Batch> {
-    let event = |id, message, n| Event { id, at: START + n, kind: "k", message, n };
+    let event = |id, message, n| Event { id, at: START + n, kind: KIND, message, n };
     match step {
         Step::Add(rows) => {
             Some(batch(&rows.iter().map(|&(name, n)| event(None, name, n)).collect::<Vec<_>>()))
@@ -67,7 +85,7 @@ fn to_batch(step: &Step) -> Option<Batch> {
             Some(batch(&rows.iter().map(|&(id, n)| event(Some(id), id, n)).collect::<Vec<_>>()))
         }
         Step::Delete(ids) => Some(delete(ids)),
-        Step::Flush | Step::Compact => None,
+        Step::Rule(_) | Step::Rewrite | Step::Flush | Step::Compact => None,
     }
 }
 
@@ -82,25 +100,46 @@ fn apply(expected: &mut Expected, step: &Step) {
         Step::Delete(ids) => ids.iter().for_each(|&id| {
             expected.remove(id);
         }),
-        Step::Flush | Step::Compact => {}
+        Step::Rule(_) | Step::Rewrite | Step::Flush | Step::Compact => {}
     }
 }
 
-fn carry_out(house: &House, table: &Arc<Table>, step: &Step) -> Result<(), StoreError> {
-    match (step, to_batch(step)) {
-        (_, Some(batch)) => house.store.append(table.id, house.seal(table, batch), &[]).map(|_| ()),
-        (Step::Flush, _) => house.store.flush(),
-        (_, None) => house.store.compact(),
+fn carry_out(house: &House, step: &Step) -> Result<(), StoreError> {
+    let table = house.store.table("events").unwrap();
+    if let Some(batch) = to_batch(step) {
+        return house.store.append(table.id, house.seal(&table, batch), &[]).map(drop);
+    }
+    match step {
+        Step::Rule(class) => house.store.put_table(house::ruled(&table, "kind", *class)).map(drop),
+        Step::Rewrite => house.store.rewrite(),
+        Step::Flush => house.store.flush(),
+        _ => house.store.compact(),
+    }
+}
+
+/// The value of every row's `kind`: it must not be seen once it is ruled on.
+const KIND: &str = "kitchen";
+
+/// Whether what is shown of `kind` is what its class lets be seen.
+fn is_as_ruled(class: Option<Class>, shown: &serde_json::Value) -> bool {
+    let is = |prefix: &str| shown.as_str().is_some_and(|text| text.starts_with(prefix));
+    match class {
+        Some(Class::Personal) => shown.is_null() || is("user:"),
+        Some(Class::Secret) => shown.is_null() || is("secret-user:"),
+        Some(Class::Special) => shown.is_null(),
+        Some(Class::Open) | None => is(KIND),
     }
 }
 
 /// What the store holds, by message; panics if a row is there twice.
 fn found(house: &House, table: &Arc<Table>) -> Expected {
     let mut found = Expected::new();
+    let class = table.schema.find("kind").unwrap().1.class;
     for (_, version, json) in house.documents(table) {
         let document: serde_json::Value = serde_json::from_str(&json).unwrap();
         let name = document["message"].as_str().unwrap().to_owned();
         let n = document["n"].as_i64().unwrap();
+        assert!(is_as_ruled(class, &document["kind"]), "{document}");
         assert!(found.insert(name.clone(), (n, version)).is_none(), "row {name} is there twice");
     }
     found
@@ -114,12 +153,12 @@ fn cut_at(office: &Arc<Office>, operations: u64, remains: Remains) -> bool {
     let disk = LossyDisk::new();
     let as_disk = || Arc::new(disk.clone()) as Arc<dyn Disk>;
     let house = House::open_for(office, dir, as_disk(), false).unwrap();
-    let table = house.store.create_table(events_table()).unwrap();
+    house.store.create_table(events_table()).unwrap();
     disk.cut_after(operations);
     let mut acknowledged = Expected::new();
     let mut in_doubt = None;
     for step in workload() {
-        match carry_out(&house, &table, &step) {
+        match carry_out(&house, &step) {
             Ok(()) => apply(&mut acknowledged, &step),
             Err(_) => {
                 in_doubt = Some(step);
@@ -147,10 +186,19 @@ fn cut_at(office: &Arc<Office>, operations: u64, remains: Remains) -> bool {
     // The store goes on: it takes rows, flushes and merges.
     let mut expected = after;
     for step in [Step::Put(vec![("a", 50), ("new", 51)]), Step::Flush, Step::Compact] {
-        carry_out(&house, &table, &step).unwrap();
+        carry_out(&house, &step).unwrap();
         apply(&mut expected, &step);
     }
     assert_eq!(found(&house, &table), expected, "cut after {operations}, {remains:?}, later");
+
+    // And a rewrite that was cut goes on where it was: no file holds what was ruled away.
+    house.store.rewrite().unwrap();
+    assert_eq!(house.store.stale_rows(table.id).unwrap(), 0);
+    assert_eq!(found(&house, &table), expected, "cut after {operations}, {remains:?}, rewritten");
+    if table.schema.find("kind").unwrap().1.class != Some(Class::Open) {
+        let left = house.store.files_with(&[KIND]).unwrap();
+        assert_eq!(left, [""; 0], "cut after {operations}, {remains:?}");
+    }
     was_cut
 }
 

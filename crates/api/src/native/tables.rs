@@ -57,7 +57,7 @@ fn field_json(field: &Field) -> Value {
         "kind": field.kind,
         "withheld": field.withheld,
     });
-    if let Some(ruling) = &field.ruling {
+    if let Some(ruling) = field.ruling() {
         shown["ruling"] =
             json!({ "by": ruling.by, "at": ruling.at.to_rfc3339(), "reason": ruling.reason });
     }

@@ -190,7 +190,7 @@ fn fields(table: &Table) -> Markup {
                             td { (field.es_type) @if field.keyword_up_to.is_some() { span.faint { " + keyword" } } }
                             td { (badge::field(field)) }
                             td { @if field.kind.is_empty() { span.faint { "–" } } @else { (field.kind) } }
-                            @match &field.ruling {
+                            @match field.ruling() {
                                 Some(ruling) => {
                                     td { span title=(millisecond(ruling.at.0)) { (ruling.by) } }
                                     td.why { (ruling.reason) }

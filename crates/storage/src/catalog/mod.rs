@@ -74,6 +74,8 @@ pub struct SegmentRecord {
     pub has_given_ids: bool,
     /// Fields of the schema when it was written.
     pub fields: u32,
+    /// The rules under which its rows are stored ([`model::Schema::rules`]).
+    pub rules: u32,
     /// Its deleted rows, as a serialised Roaring bitmap.
     pub deletes: Option<Vec<u8>>,
 }
@@ -89,7 +91,7 @@ pub struct Edit {
     pub restore_tables: Vec<TableId>,
     /// Tables to forget with all their segments.
     pub purge_tables: Vec<TableId>,
-    /// Segments that now belong to their table.
+    /// Segments that now belong to their table, or whose record changed.
     pub add_segments: Vec<SegmentRecord>,
     /// Segments that no longer do.
     pub remove_segments: Vec<SegmentId>,

@@ -18,6 +18,8 @@ struct StoredTable {
     retention_ms: Option<i64>,
     dynamic: bool,
     dropped_at: Option<i64>,
+    #[serde(default)]
+    rules: u32,
     fields: Vec<StoredField>,
 }
 
@@ -37,7 +39,8 @@ struct StoredField {
     class: Option<String>,
     kind: String,
     withheld: bool,
-    ruling: Option<StoredRuling>,
+    #[serde(default)]
+    rulings: Vec<StoredRuling>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,6 +48,9 @@ struct StoredRuling {
     by: String,
     at: i64,
     reason: String,
+    class: Option<String>,
+    kind: String,
+    rules: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +66,8 @@ struct StoredSegment {
     level: u8,
     has_given_ids: bool,
     fields: u32,
+    #[serde(default)]
+    rules: u32,
 }
 
 const FIELD_TYPES: [(FieldType, &str); 8] = [
@@ -102,6 +110,7 @@ pub(super) fn write_table(table: &Table, dropped_at: Option<Timestamp>) -> Vec<u
         retention_ms: table.retention_ms,
         dynamic: table.dynamic,
         dropped_at: dropped_at.map(|at| at.0),
+        rules: table.schema.rules(),
         fields: table.schema.fields().iter().map(write_field).collect(),
     };
     serde_json::to_vec(&stored).expect("text and numbers are always JSON")
@@ -116,11 +125,18 @@ fn write_field(field: &Field) -> StoredField {
         class: field.class.map(|class| class.as_str().to_owned()),
         kind: field.kind.clone(),
         withheld: field.withheld,
-        ruling: field.ruling.as_ref().map(|ruling| StoredRuling {
-            by: ruling.by.clone(),
-            at: ruling.at.0,
-            reason: ruling.reason.clone(),
-        }),
+        rulings: field
+            .rulings
+            .iter()
+            .map(|ruling| StoredRuling {
+                by: ruling.by.clone(),
+                at: ruling.at.0,
+                reason: ruling.reason.clone(),
+                class: ruling.class.map(|class| class.as_str().to_owned()),
+                kind: ruling.kind.clone(),
+                rules: ruling.rules,
+            })
+            .collect(),
     }
 }
 
@@ -130,7 +146,7 @@ pub(super) fn read_table(value: &[u8]) -> Option<(Table, Option<Timestamp>)> {
     let dropped_at = stored.dropped_at.map(Timestamp);
     let fields = stored.fields.into_iter().map(read_field).collect::<Option<Vec<_>>>()?;
     let count = fields.len();
-    let schema = Schema::from_fields(fields);
+    let schema = Schema::from_fields(fields).with_rules(stored.rules);
     let sort = stored.sort.map(|sort| SortOrder { field: sort.field, descending: sort.descending });
     let table = Table {
         id: TableId(stored.id),
@@ -148,24 +164,36 @@ pub(super) fn read_table(value: &[u8]) -> Option<(Table, Option<Timestamp>)> {
 }
 
 fn read_field(stored: StoredField) -> Option<Field> {
-    let class = match stored.class {
-        Some(word) => Some(word.parse::<Class>().ok()?),
-        None => None,
-    };
+    let rulings = stored.rulings.into_iter().map(read_ruling).collect::<Option<Vec<_>>>()?;
     Some(Field {
         name: FieldName::parse(&stored.name).ok()?,
         ty: meaning_of(&FIELD_TYPES, &stored.ty)?,
         es_type: stored.es_type,
         keyword_up_to: stored.keyword_up_to,
-        class,
+        class: read_class(stored.class)?,
         kind: stored.kind,
         withheld: stored.withheld,
-        ruling: stored.ruling.map(|ruling| Ruling {
-            by: ruling.by,
-            at: Timestamp(ruling.at),
-            reason: ruling.reason,
-        }),
+        rulings,
     })
+}
+
+fn read_ruling(stored: StoredRuling) -> Option<Ruling> {
+    Some(Ruling {
+        by: stored.by,
+        at: Timestamp(stored.at),
+        reason: stored.reason,
+        class: read_class(stored.class)?,
+        kind: stored.kind,
+        rules: stored.rules,
+    })
+}
+
+/// The outer `None`: no class has this name.
+fn read_class(word: Option<String>) -> Option<Option<Class>> {
+    match word {
+        Some(word) => word.parse::<Class>().ok().map(Some),
+        None => Some(None),
+    }
 }
 
 /// The value of a segment's row; its deletes have a row of their own.
@@ -182,6 +210,7 @@ pub(super) fn write_segment(segment: &SegmentRecord) -> Vec<u8> {
         level: segment.level,
         has_given_ids: segment.has_given_ids,
         fields: segment.fields,
+        rules: segment.rules,
     };
     serde_json::to_vec(&stored).expect("numbers are always JSON")
 }
@@ -201,6 +230,7 @@ pub(super) fn read_segment(value: &[u8]) -> Option<SegmentRecord> {
         level: stored.level,
         has_given_ids: stored.has_given_ids,
         fields: stored.fields,
+        rules: stored.rules,
         deletes: None,
     })
 }

@@ -1,5 +1,7 @@
 use super::*;
-use model::{Class, Field, FieldName, FieldType, Intake, Ruling, Schema, SortOrder, TableKind};
+use model::{
+    Class, Field, FieldId, FieldName, FieldType, Intake, Ruling, Schema, SortOrder, TableKind,
+};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use tempfile::TempDir;
@@ -22,19 +24,26 @@ fn open(place: &Place) -> Result<Catalog, CatalogError> {
 }
 
 fn table(id: u32, name: &str) -> Table {
-    let mut email =
-        Field::new(FieldName::parse("user.email").unwrap(), FieldType::Keyword, "keyword");
-    email.class = Some(Class::Personal);
-    email.kind = "email".to_owned();
-    email.ruling = Some(Ruling {
-        by: "classifier".to_owned(),
-        at: Timestamp(1_700_000_000_000),
-        reason: "the name says e-mail".to_owned(),
-    });
+    let email = Field::new(FieldName::parse("user.email").unwrap(), FieldType::Keyword, "keyword");
     let mut text = Field::new(FieldName::parse("message").unwrap(), FieldType::Text, "text");
     text.keyword_up_to = Some(256);
     text.withheld = true;
     let time = Field::new(FieldName::parse("@timestamp").unwrap(), FieldType::Date, "date");
+    let mut schema = Schema::from_fields(vec![email, text, time]);
+    let classes = [(None, ""), (Some(Class::Open), ""), (Some(Class::Personal), "email")];
+    for (at, (class, kind)) in (1_700_000_000_000..).zip(classes) {
+        schema.rule(
+            FieldId(0),
+            Ruling {
+                by: "grace".to_owned(),
+                at: Timestamp(at),
+                reason: "the name says e-mail".to_owned(),
+                class,
+                kind: kind.to_owned(),
+                rules: 0,
+            },
+        );
+    }
     Table {
         id: TableId(id),
         name: TableName::parse(name).unwrap(),
@@ -44,7 +53,7 @@ fn table(id: u32, name: &str) -> Table {
         sort: Some(SortOrder { field: "@timestamp".to_owned(), descending: true }),
         retention_ms: Some(86_400_000),
         dynamic: true,
-        schema: Schema::from_fields(vec![email, text, time]),
+        schema,
     }
 }
 
@@ -61,6 +70,7 @@ fn segment(id: u64, table: u32) -> SegmentRecord {
         level: 2,
         has_given_ids: true,
         fields: 3,
+        rules: 2,
         deletes: id.is_multiple_of(2).then(|| vec![1, 2, 3]),
     }
 }

@@ -1,9 +1,14 @@
 //! Flushing and merging: how rows get from the buffer into few, large, sorted segments.
 //!
+//! Whoever merges or rewrites segments of a table owns them for as long as that takes. Flushes go
+//! on meanwhile, and rows are killed: [`swap`] carries over what was.
+//!
 //! Each step ends in one commit of the catalog; `docs/formats.md` says what a crash between any
 //! two steps leaves behind.
 
 mod policy;
+mod rewrite;
+mod swap;
 
 use crate::catalog::{Edit, SegmentRecord};
 use crate::segment::{self, Layout, MergeInput, RowAddress, Rows, Written};
@@ -27,7 +32,7 @@ impl Inner {
     /// Writes a table's buffer into a segment.
     pub(crate) fn flush(&self, store: &TableStore) -> Result<(), StoreError> {
         let _working = store.working.lock();
-        let (table, batches, dead_before, deletes) = {
+        let (table, batches, rules, dead_before, deletes) = {
             let state = store.state.lock();
             if state.buffer.is_empty() || state.dropped {
                 return Ok(());
@@ -43,7 +48,7 @@ impl Inner {
                 state.buffer.batches().iter().map(|batch| Arc::clone(&batch.rows)).collect();
             let dead: Vec<Arc<RoaringBitmap>> =
                 state.buffer.batches().iter().map(|batch| Arc::clone(&batch.dead)).collect();
-            (Arc::clone(&state.table), batches, dead, deletes)
+            (Arc::clone(&state.table), batches, state.buffer.rules(), dead, deletes)
         };
         let alive = |batch: u32, row: u32| !dead_before[batch as usize].contains(row);
         let order = segment::ordered(&table, &batches, alive, true);
@@ -56,7 +61,7 @@ impl Inner {
                 let sealed = self.new_segment_file(table.id, id)?;
                 let layout = Layout::of(&table);
                 let written = segment::build_file(&table, &layout, &batches, &order, sealed)?;
-                self.record(&table, id, &written, 0)
+                self.record(&table, id, rules, &written, 0)
             })?),
         };
 
@@ -101,13 +106,16 @@ impl Inner {
 
     /// Carries out one merge if the policy wants one; says whether it did.
     pub(crate) fn compact(&self, store: &TableStore) -> Result<bool, StoreError> {
-        let mut working = store.working.lock();
-        self.retain(store, &mut working)?;
+        let _owner = store.owner.lock();
+        self.retain(store, &mut store.working.lock())?;
         let (table, inputs) = {
             let state = store.state.lock();
+            // Values that lie in different forms cannot be merged; the others are rewritten first.
+            let rules = state.table.schema.rules();
             let segments: Vec<policy::Candidate> = state
                 .segments
                 .iter()
+                .filter(|live| live.record.rules == rules)
                 .map(|live| policy::Candidate {
                     id: live.record.id,
                     rows: u64::from(live.record.rows),
@@ -126,32 +134,9 @@ impl Inner {
             (Arc::clone(&state.table), inputs)
         };
         let merged = self.merge(&table, &inputs)?;
-
-        let mut state = store.state.lock();
-        let gone: Vec<SegmentId> = inputs.iter().map(|live| live.record.id).collect();
-        let edit = Edit {
-            add_segments: merged.iter().map(|live| live.record.clone()).collect(),
-            remove_segments: gone.clone(),
-            ..Edit::default()
-        };
-        let committed = merged
-            .as_ref()
-            .map_or(Ok(RoaringBitmap::new()), |live| killed_since_saved(&inputs, &state, live))
-            .and_then(|dead| self.catalog.commit(&edit).map(|()| dead).map_err(StoreError::from));
-        let dead = match committed {
-            Ok(dead) => Arc::new(dead),
-            Err(error) => {
-                drop(state);
-                merged.iter().for_each(|live| self.discard(live.record.id));
-                return Err(error);
-            }
-        };
-        state.segments.retain(|live| !gone.contains(&live.record.id));
-        state.segments.extend(merged.map(|live| LiveSegment { dead, ..live }));
-        drop(state);
-        self.remove_files(&inputs)?;
-        tracing::info!(table_id = table.id.0, segments = gone.len(), "segments merged");
-        Ok(true)
+        let swapped = self.swap(store, &inputs, merged)?;
+        tracing::info!(table_id = table.id.0, segments = inputs.len(), "segments merged");
+        Ok(swapped)
     }
 
     fn merge(
@@ -169,7 +154,7 @@ impl Inner {
             .iter()
             .map(|live| {
                 // Opened anew, because the table may have more fields than it had.
-                let segment = self.reopen(table, live.record.id)?;
+                let segment = self.reopen(table, &live.record)?;
                 Ok(MergeInput {
                     index: segment.index().clone(),
                     rows: live.record.rows,
@@ -185,10 +170,11 @@ impl Inner {
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         let level = inputs.iter().map(|live| live.record.level).max().unwrap_or(0);
+        let rules = inputs.first().map_or(0, |live| live.record.rules);
         let merged = self.new_segment(table, |id| {
             let sealed = self.new_segment_file(table.id, id)?;
             let written = segment::merge_files(table, &layout, &merge_inputs, sealed)?;
-            self.record(table, id, &written, level.saturating_add(1))
+            self.record(table, id, rules, &written, level.saturating_add(1))
         })?;
         Ok(Some(merged))
     }
@@ -292,6 +278,7 @@ impl Inner {
         &self,
         table: &Table,
         id: SegmentId,
+        rules: u32,
         written: &Written,
         level: u8,
     ) -> Result<SegmentRecord, StoreError> {
@@ -307,6 +294,7 @@ impl Inner {
             level,
             has_given_ids: written.has_given_ids,
             fields: table.schema.fields().len() as u32,
+            rules,
             deletes: None,
         })
     }
@@ -394,21 +382,4 @@ fn killed_since(
         .filter(|(_, at)| killed.contains_key(&(at.batch, at.row)))
         .map(|(place, _)| place as u32)
         .collect()
-}
-
-/// Rows of a merged segment that are dead in its inputs, beyond those that the merge left out.
-fn killed_since_saved(
-    inputs: &[LiveSegment],
-    state: &State,
-    merged: &LiveSegment,
-) -> Result<RoaringBitmap, StoreError> {
-    let mut seqs = Vec::new();
-    for before in inputs {
-        let now = state.segments.iter().find(|live| live.record.id == before.record.id);
-        let Some(now) = now.filter(|now| !Arc::ptr_eq(&now.dead, &before.saved)) else { continue };
-        let newly: Vec<u32> = (&*now.dead - &*before.saved).iter().collect();
-        seqs.extend(before.segment.seqs(&newly)?);
-    }
-    seqs.sort_unstable();
-    Ok(merged.segment.rows_with_seqs(&seqs)?)
 }

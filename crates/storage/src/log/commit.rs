@@ -2,7 +2,7 @@ use super::format::path_of;
 use super::writer::{Append, FinishedFile, Writer};
 use super::{FrameNumber, LogError};
 use crate::disk::Disk;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
@@ -42,6 +42,8 @@ struct State {
     current_bytes: u64,
     current_frames: u64,
     renew: bool,
+    /// Why the last renewal failed.
+    renewal: Option<Arc<io::Error>>,
     closing: bool,
     stopped: bool,
 }
@@ -61,6 +63,7 @@ pub(super) fn start(
         current_bytes: 0,
         current_frames: 0,
         renew: false,
+        renewal: None,
         closing: false,
         stopped: false,
     };
@@ -169,22 +172,29 @@ impl Shared {
         if number.0 < state.next || state.decided < state.next || newest_bytes < RENEW_BYTES {
             return;
         }
-        state.renew = true;
-        self.work.notify_one();
-        while state.renew && !state.stopped && !state.closing {
-            self.done.wait(&mut state);
-        }
+        self.renew(&mut state);
     }
 
     /// Lets the thread start a new file, which gets the newest key.
     pub(super) fn start_file(&self) -> Result<(), LogError> {
         let mut state = self.state.lock();
+        self.renew(&mut state);
+        if state.stopped || state.closing {
+            return Err(LogError::Stopped);
+        }
+        match &state.renewal {
+            Some(error) => Err(LogError::Write(Arc::clone(error))),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the thread has tried to start a new file.
+    fn renew(&self, state: &mut MutexGuard<'_, State>) {
         state.renew = true;
         self.work.notify_one();
         while state.renew && !state.stopped && !state.closing {
-            self.done.wait(&mut state);
+            self.done.wait(state);
         }
-        if state.renew { Err(LogError::Stopped) } else { Ok(()) }
     }
 
     /// The life of the thread.
@@ -211,11 +221,12 @@ impl Shared {
     fn next_work(&self) -> Work {
         let mut state = self.state.lock();
         loop {
-            if !state.queue.is_empty() {
-                return Work::Write(state.take_group());
-            }
+            // Before what waits: writers that never pause must not keep an old file alive.
             if state.renew && !state.closing {
                 return Work::Renew;
+            }
+            if !state.queue.is_empty() {
+                return Work::Write(state.take_group());
             }
             if state.closing {
                 return Work::Close;
@@ -228,7 +239,10 @@ impl Shared {
     fn report(&self, writer: &mut Writer, group: &[Append], written: io::Result<()>) {
         let mut state = self.state.lock();
         match group {
-            [] => state.renew = false,
+            [] => {
+                state.renew = false;
+                state.renewal = written.err().map(Arc::new);
+            }
             [(first, _), ..] => {
                 let next = first + group.len() as u64;
                 if let Err(error) = written {

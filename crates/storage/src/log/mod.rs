@@ -108,7 +108,7 @@ impl Log {
         keys: Arc<KeyRing>,
         mut replay: impl FnMut(LogFrame) -> Result<(), E>,
     ) -> Result<(Log, Replayed), E> {
-        let found = replay::replay(&*disk, dir, &keys, &mut replay)?;
+        let found = replay::replay(&*disk, dir, &keys, true, &mut replay)?;
         let writer = writer::Writer::new(disk, dir, keys, &found);
         let (shared, thread) = commit::start(writer, found.replayed.next.0)?;
         Ok((Log { shared, thread: Some(thread) }, found.replayed))
@@ -148,13 +148,26 @@ impl Log {
         self.shared.release_before(number)
     }
 
-    /// Goes on in a new file, under the newest key of the ring. Files before it are removed when
-    /// their appends are released.
+    /// Goes on in a new file, under the newest key of the ring. Those there are hold nothing that
+    /// is appended from now on, and go when their appends are released.
     ///
     /// # Errors
-    /// If the log was stopped.
+    /// If the disk fails or the log was stopped.
     pub fn start_file(&self) -> Result<(), LogError> {
         self.shared.start_file()
+    }
+
+    /// Hands every frame in the files of the log in `dir` to `take`, also while it is written.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn read<E: From<LogError>>(
+        disk: &dyn Disk,
+        dir: &Path,
+        keys: &KeyRing,
+        mut take: impl FnMut(LogFrame) -> Result<(), E>,
+    ) -> Result<(), E> {
+        replay::replay(disk, dir, keys, false, &mut take).map(drop)
     }
 
     /// Bytes of all files of the log.

@@ -25,14 +25,16 @@ pub(super) struct FoundFile {
     pub(super) next: u64,
 }
 
-/// Reads all files in order and hands out their frames.
+/// Reads all files in order and hands out their frames. `mend`: removes a file that was torn while
+/// it was made; never while somebody writes.
 pub(super) fn replay<E: From<LogError>>(
     disk: &dyn Disk,
     dir: &Path,
     keys: &KeyRing,
+    mend: bool,
     take: &mut impl FnMut(LogFrame) -> Result<(), E>,
 ) -> Result<Found, E> {
-    let headers = read_headers(disk, dir, keys)?;
+    let headers = read_headers(disk, dir, keys, mend)?;
     let first = headers.first().map_or(1, |file| file.header.prologue.next);
     let mut replayed = Replayed {
         first: FrameNumber(first),
@@ -64,7 +66,12 @@ impl LogFile {
 }
 
 /// Finds the files and checks that none is missing between two others.
-fn read_headers(disk: &dyn Disk, dir: &Path, keys: &KeyRing) -> Result<Vec<LogFile>, LogError> {
+fn read_headers(
+    disk: &dyn Disk,
+    dir: &Path,
+    keys: &KeyRing,
+    mend: bool,
+) -> Result<Vec<LogFile>, LogError> {
     let io = |source| LogError::Io { path: dir.to_owned(), source };
     disk.create_dir_all(dir).map_err(io)?;
     let names = disk.list(dir).map_err(io)?;
@@ -79,7 +86,9 @@ fn read_headers(disk: &dyn Disk, dir: &Path, keys: &KeyRing) -> Result<Vec<LogFi
         }
         let is_newest = index + 1 == numbers.len();
         let Some((header, bytes)) = open_file(disk, &path, keys, number, is_newest)? else {
-            remove_torn(disk, dir, &path)?;
+            if mend {
+                remove_torn(disk, dir, &path)?;
+            }
             continue;
         };
         let previous = header.prologue.previous;

@@ -109,6 +109,11 @@ impl Layout {
         self.slots.iter().filter_map(|slots| slots.text)
     }
 
+    /// The place of the field whose words or whole strings a Tantivy field holds.
+    pub(crate) fn field_of_words(&self, field: TantivyField) -> Option<usize> {
+        self.slots.iter().position(|slots| slots.keyword == field || slots.text == Some(field))
+    }
+
     /// Which field of the table a Tantivy field of stored bytes belongs to.
     pub(crate) fn field_of_stored(&self, stored: TantivyField) -> Option<FieldId> {
         let place =

@@ -44,6 +44,8 @@ pub(crate) struct Segment {
     /// Which given ids it may hold; `None`: ask the index (chunks of the buffer).
     bloom: Option<Bloom>,
     has_given_ids: bool,
+    /// The rules under which its rows are stored ([`model::Schema::rules`]).
+    rules: u32,
     /// The field and direction that the rows stand in.
     sorted: Option<(FieldId, bool)>,
     /// The key of its columns and stretches in the cache.
@@ -77,9 +79,10 @@ pub(crate) enum NumberKind {
 }
 
 impl Segment {
-    /// Opens a segment file under the table as it is today.
+    /// Opens a segment file whose rows are stored under `rules`, under the table as it is today.
     pub(crate) fn open(
         table: &Table,
+        rules: u32,
         sealed: SealedReader,
         cache: &Arc<ColumnCache>,
     ) -> Result<Segment, ReadError> {
@@ -99,7 +102,7 @@ impl Segment {
         let mut index = Index::open(directory)?;
         index.set_tokenizers(layout::tokenizers());
         index.set_fast_field_tokenizers(layout::tokenizers());
-        let mut segment = Segment::over(index, layout, cache, cache_key)?;
+        let mut segment = Segment::over(index, layout, rules, cache, cache_key)?;
         segment.bloom = bloom;
         segment.has_given_ids = has_given_ids;
         segment.sorted = segment.sort_if_full(table)?;
@@ -110,9 +113,10 @@ impl Segment {
     pub(crate) fn in_memory(
         index: Index,
         layout: Arc<Layout>,
+        rules: u32,
         cache: &Arc<ColumnCache>,
     ) -> Result<Segment, ReadError> {
-        let mut segment = Segment::over(index, layout, cache, cache.new_key())?;
+        let mut segment = Segment::over(index, layout, rules, cache, cache.new_key())?;
         segment.has_given_ids = true;
         Ok(segment)
     }
@@ -120,6 +124,7 @@ impl Segment {
     fn over(
         index: Index,
         layout: Arc<Layout>,
+        rules: u32,
         cache: &Arc<ColumnCache>,
         cache_key: u64,
     ) -> Result<Segment, ReadError> {
@@ -133,6 +138,7 @@ impl Segment {
             rows,
             bloom: None,
             has_given_ids: false,
+            rules,
             sorted: None,
             cache_key,
             cache: Arc::clone(cache),
@@ -162,7 +168,33 @@ impl Segment {
         self.searcher.segment_reader(0)
     }
 
-    /// What `name` means in this segment; `None` if the segment has no values of it.
+    /// The rules under which its rows are stored.
+    pub(crate) fn rules(&self) -> u32 {
+        self.rules
+    }
+
+    /// Whether it may hold values of a field, in whatever form.
+    pub(crate) fn holds(&self, id: FieldId) -> Result<bool, ReadError> {
+        if id.0 as usize >= self.layout.len() {
+            return Ok(false);
+        }
+        let slots = self.layout.slots(id);
+        for field in [Some(slots.keyword), slots.number].into_iter().flatten() {
+            let has_value = |column: &Column| match column {
+                Column::Keyword(column) => column.cardinality() > 0,
+                column => !matches!(index_of(column), ColumnIndex::Empty { .. }),
+            };
+            if self.column_of(field)?.as_ref().is_some_and(has_value) {
+                return Ok(true);
+            }
+        }
+        // A text may have neither a short value nor a word: only a look at every row would tell.
+        Ok(slots.text.is_some())
+    }
+
+    /// What `name` means in this segment; `None` if the segment has no values of it that can be
+    /// read: a ruling hides values that are stored as they were before it, until they are
+    /// rewritten.
     pub(crate) fn slot(&self, table: &Table, name: &str) -> Option<Slot> {
         let (id, field, companion) = match table.schema.find(name) {
             Some((id, field)) => (id, field, false),
@@ -172,6 +204,9 @@ impl Segment {
             }
         };
         if id.0 as usize >= self.layout.len() {
+            return None;
+        }
+        if field.stored_since() > self.rules {
             return None;
         }
         let slots = self.layout.slots(id);

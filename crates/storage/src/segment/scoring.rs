@@ -47,6 +47,19 @@ impl TableStatistics<'_> {
         let views = self.statistics.views.iter().filter(|view| view.table().id == self.table);
         views.map(|view| of(view)).sum()
     }
+
+    /// The same over the segments that show values of a field.
+    fn sum_of(
+        &self,
+        field: TantivyField,
+        of: impl Fn(&View) -> tantivy::Result<u64>,
+    ) -> tantivy::Result<u64> {
+        let shows = |view: &View| {
+            let segment = &view.segment;
+            segment.layout.has(field) && segment.shows(view.table(), field)
+        };
+        self.sum(|view| if shows(view) { of(view) } else { Ok(0) })
+    }
 }
 
 /// How many words the rows have that the permit sees.
@@ -76,10 +89,9 @@ impl Bm25StatisticsProvider for TableStatistics<'_> {
         if let Some(&known) = self.statistics.tokens.lock().get(&key) {
             return Ok(known);
         }
-        let tokens = self.sum(|view| match view.segment.layout.has(field) {
-            true if view.is_restricted => tokens_seen(view, field),
-            true => Ok(view.segment.reader().inverted_index(field)?.total_num_tokens()),
-            false => Ok(0),
+        let tokens = self.sum_of(field, |view| match view.is_restricted {
+            true => tokens_seen(view, field),
+            false => Ok(view.segment.reader().inverted_index(field)?.total_num_tokens()),
         })?;
         self.statistics.tokens.lock().insert(key, tokens);
         Ok(tokens)
@@ -96,13 +108,12 @@ impl Bm25StatisticsProvider for TableStatistics<'_> {
         if let Some(&known) = self.statistics.frequencies.lock().get(&key) {
             return Ok(known);
         }
-        let rows = self.sum(|view| match view.segment.layout.has(term.field()) {
-            true if view.is_restricted => rows_seen(view, term),
-            true => {
+        let rows = self.sum_of(term.field(), |view| match view.is_restricted {
+            true => rows_seen(view, term),
+            false => {
                 let index = view.segment.reader().inverted_index(term.field())?;
                 Ok(u64::from(index.doc_freq(term)?))
             }
-            false => Ok(0),
         })?;
         self.statistics.frequencies.lock().insert(key, rows);
         Ok(rows)
@@ -110,6 +121,12 @@ impl Bm25StatisticsProvider for TableStatistics<'_> {
 }
 
 impl Segment {
+    /// Whether values of a Tantivy field can be read: not those from before a ruling.
+    fn shows(&self, table: &Table, field: TantivyField) -> bool {
+        let of = self.layout.field_of_words(field).and_then(|id| table.schema.fields().get(id));
+        of.is_none_or(|of| of.stored_since() <= self.rules)
+    }
+
     /// Calls `take` with rows and scores that beat the floor it last returned.
     pub(crate) fn best(
         &self,

@@ -131,6 +131,34 @@ impl Segment {
         Ok(sealed)
     }
 
+    /// Shows every text of the segment, also those of deleted rows: the terms of its indexes, the
+    /// dictionaries of its columns, and what its store keeps.
+    pub(crate) fn each_text(&self, see: &mut dyn FnMut(&[u8])) -> Result<(), ReadError> {
+        let reader = self.reader();
+        for (field, entry) in self.layout.schema.fields() {
+            if entry.is_indexed() {
+                let index = reader.inverted_index(field)?;
+                let mut terms = index.terms().stream()?;
+                while terms.advance() {
+                    see(terms.key());
+                }
+            }
+            if let Ok(Some(column)) = reader.fast_fields().str(self.layout.column(field)) {
+                let mut terms = column.dictionary().stream()?;
+                while terms.advance() {
+                    see(terms.key());
+                }
+            }
+        }
+        for row in 0..self.rows {
+            let document: TantivyDocument = self.searcher.doc(DocAddress::new(0, row))?;
+            for (_, value) in document.field_values() {
+                see(value.as_bytes().unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
     fn shapes(&self, rows: &[u32]) -> Result<Vec<Option<String>>, ReadError> {
         let Some(Column::Keyword(column)) = self.column_of(layout::SHAPE)? else {
             return Ok(vec![None; rows.len()]);

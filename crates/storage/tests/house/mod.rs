@@ -4,7 +4,7 @@
 
 use model::{
     Batch, Class, Clock, Column, Field, FieldId, FieldName, FieldType, Intake, ManualClock, Op,
-    Row, Schema, Strings, Table, TableId, TableKind, TableName, Timestamp, Values,
+    Row, Ruling, Schema, Strings, Table, TableId, TableKind, TableName, Timestamp, Values,
 };
 use protection::audit::AuditLog;
 use protection::caller::{Caller, Credential, Directory, Role};
@@ -32,7 +32,7 @@ pub(crate) struct House {
 pub(crate) struct Office {
     keys: Arc<KeyRing>,
     clock: Arc<ManualClock>,
-    sealer: Sealer,
+    pub(crate) sealer: Arc<Sealer>,
     guard: Guard,
     caller: Caller,
     _audit: tempfile::TempDir,
@@ -78,6 +78,7 @@ impl Office {
             Arc::clone(&as_clock),
         );
         let guard = Guard::new(Arc::new(audit), Arc::clone(directory.policies()), as_clock);
+        let sealer = Arc::new(sealer);
         Arc::new(Office { keys, clock, sealer, guard, caller, _audit: audit_dir })
     }
 }
@@ -104,6 +105,7 @@ impl House {
             StoreSettings::new(dir, disk, Arc::clone(&keys), Arc::clone(&clock) as Arc<dyn Clock>);
         settings.background = background;
         settings.flush_rows = 1_000_000;
+        settings.sealer = Arc::clone(&office.sealer);
         let store = Store::open(settings)?;
         Ok(House { store, keys, clock, office: Arc::clone(office) })
     }
@@ -203,6 +205,22 @@ pub(crate) fn events_table() -> Table {
             field("x", FieldType::Double, "double"),
         ]),
     }
+}
+
+/// The table once a person gave a field this class; personal values are of kind `user`.
+pub(crate) fn ruled(table: &Table, field: &str, class: Class) -> Table {
+    let mut table = table.clone();
+    let (id, _) = table.schema.find(field).unwrap();
+    let ruling = Ruling {
+        by: "grace".to_owned(),
+        at: Timestamp(START),
+        reason: "a test".to_owned(),
+        class: Some(class),
+        kind: if class == Class::Open { String::new() } else { "user".to_owned() },
+        rules: 0,
+    };
+    table.schema.rule(id, ruling);
+    table
 }
 
 /// One row of [`events_table`]; an `id` makes it an update of that id.

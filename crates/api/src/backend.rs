@@ -7,7 +7,7 @@ use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
     AccountError, ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller,
-    Credential, DirectoryError, Engine, RingStatus, Role, SqlAnswer, TableStats, WriteOptions,
+    Credential, DirectoryError, Engine, NewRuling, RingStatus, Role, SqlAnswer, TableStats, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -466,6 +466,39 @@ pub(crate) fn query_metric(
     body: &Value,
 ) -> Result<Value, ApiError> {
     Ok(engine.query_metric(caller, name, body)?.into_inner())
+}
+
+/// Fields that wait for a ruling.
+pub(crate) fn ruling_queue(
+    engine: &Engine,
+    caller: &Caller,
+    table: Option<&str>,
+) -> Result<Value, ApiError> {
+    Ok(engine.ruling_queue(caller, table)?)
+}
+
+/// One field and its rulings.
+pub(crate) fn ruling(
+    engine: &Engine,
+    caller: &Caller,
+    table: &str,
+    field: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.ruling(caller, table, field)?)
+}
+
+/// Rules on a field, or only says what that would do.
+pub(crate) fn rule(
+    engine: &Engine,
+    caller: &Caller,
+    wanted: &NewRuling,
+    dry_run: bool,
+) -> Result<Value, ApiError> {
+    let plan = match dry_run {
+        true => engine.propose_ruling(caller, wanted)?,
+        false => engine.rule(caller, wanted)?,
+    };
+    Ok(plan.to_json())
 }
 
 /// The newest audit records that fit, for those who may read them.

@@ -1,7 +1,7 @@
 //! All routes at a glance.
 
 use crate::elasticsearch::{bulk, cat, cluster, document, index, info, search, security, sql};
-use crate::native::{audit, keys, metrics, people, ring, tables};
+use crate::native::{audit, keys, metrics, people, ring, rulings, tables};
 use crate::request::Verb::{Delete, Get, Head, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
 use crate::ui;
@@ -163,6 +163,7 @@ mod params {
         "with_profile_uid",
     ];
     pub(super) const SQL: &[&str] = &["delimiter"];
+    pub(super) const RULINGS: &[&str] = &["table"];
     pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "kind", "action", "limit"];
 }
 
@@ -253,7 +254,7 @@ fn elasticsearch() -> Vec<Route> {
 fn native() -> Vec<Route> {
     use Reads::{Json, Nothing, Yaml};
     use Work::{Question, Quick, Write};
-    use params::{AUDIT, NONE};
+    use params::{AUDIT, NONE, RULINGS};
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
@@ -264,6 +265,9 @@ fn native() -> Vec<Route> {
         route(&[Post],              "/_metrics/{name}",               Json,    Question, NONE,       known(metrics::query)),
         route(&[Get],               "/_clerestory/tables",            Nothing, Quick,    NONE,       known(tables::list)),
         route(&[Get],               "/_clerestory/tables/{index}",    Nothing, Quick,    NONE,       known(tables::show)),
+        route(&[Get],               "/_clerestory/rulings",           Nothing, Question, RULINGS,    known(rulings::queue)),
+        route(&[Get],               "/_clerestory/rulings/{index}/{field}", Nothing, Question, NONE, known(rulings::show)),
+        route(&[Post],              "/_clerestory/rulings/{index}/{field}", Json, Write, NONE,       known(rulings::rule)),
         route(&[Get],               "/_clerestory/audit",             Nothing, Question, AUDIT,      known(audit::show)),
         route(&[Get],               "/_clerestory/people",            Nothing, Quick,    NONE,       known(people::list)),
         route(&[Post],              "/_clerestory/people",            Json,    Write,    NONE,       known(people::create)),

@@ -27,6 +27,9 @@ pub(crate) enum Command {
     /// Declared metrics
     #[command(subcommand)]
     Metric(Metric),
+    /// Rulings: which class a field has, and why
+    #[command(subcommand)]
+    Rule(Rule),
     /// People
     #[command(subcommand)]
     User(User),
@@ -263,6 +266,66 @@ pub(crate) struct MetricQuery {
 pub(crate) struct MetricApply {
     /// The YAML file; `-` is standard input
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Rule {
+    /// Fields that wait for a person: withheld, or ruled on by the classifier alone
+    List(RuleList),
+    /// One field: its class, every ruling it had, what is still to be rewritten
+    Show(RuleShow),
+    /// Give a field its class; stricter at once, anything else takes a second person
+    Set(RuleSet),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RuleList {
+    /// Only those of this table
+    #[arg(long)]
+    pub(crate) table: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RuleShow {
+    /// The table
+    pub(crate) table: String,
+    /// The field, such as user.email
+    pub(crate) field: String,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RuleSet {
+    /// The table
+    pub(crate) table: String,
+    /// The field, such as user.email
+    pub(crate) field: String,
+    /// open, personal, special or secret
+    #[arg(long)]
+    pub(crate) class: String,
+    /// Why, for everybody who asks later; no values
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) reason: String,
+    /// The kind of its values, such as email: fields of one kind can be joined
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only say what it would do
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }

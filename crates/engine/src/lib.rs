@@ -34,6 +34,7 @@ mod open;
 mod people;
 mod read;
 mod ring;
+mod ruling;
 mod sql;
 mod write;
 
@@ -60,6 +61,7 @@ pub use protection::keys::{
 };
 pub use protection::outside;
 pub use ring::RingStatus;
+pub use ruling::{NewRuling, RulingEffect, RulingPlan};
 pub use sql::{SqlAnswer, SqlColumn};
 pub use storage::TableStats;
 pub use storage::Verified;

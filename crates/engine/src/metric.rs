@@ -61,7 +61,12 @@ impl Metrics {
         self.files.iter().rev().find(|file| file.model.metric(name).is_some())
     }
 
-    fn names(&self) -> Vec<&str> {
+    /// The file that declares `name` now.
+    pub(crate) fn model_of(&self, name: &str) -> Option<&MetricModel> {
+        self.find(name).map(|file| &file.model)
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
         let all = self.files.iter().flat_map(|file| file.model.metrics());
         let mut names: Vec<&str> = all.map(|metric| metric.name.as_str()).collect();
         names.sort_unstable();

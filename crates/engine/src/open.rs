@@ -95,7 +95,7 @@ pub struct Engine {
     pub(crate) keys: Arc<KeyRing>,
     /// Held by whoever moves files to a new key.
     pub(crate) moving_files: Mutex<()>,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: Arc<Sealer>,
     pub(crate) pseudonyms: Arc<Pseudonyms>,
     pub(crate) directory: Directory,
     pub(crate) policies: Arc<Policies>,
@@ -134,12 +134,21 @@ impl Engine {
         }
         let keys = Arc::new(KeyRing::open(&settings.ring_file(), &settings.unlock, &settings.dir)?);
         let clock = Arc::clone(&settings.clock);
+        let classifier = Arc::new(Classifier::standard());
+        let pseudonyms = Arc::new(Pseudonyms::with_classifier(&keys, &classifier));
+        let sealer = Arc::new(Sealer::new(
+            Arc::clone(&keys),
+            Arc::clone(&pseudonyms),
+            classifier,
+            Arc::clone(&clock),
+        ));
         let mut store = StoreSettings::new(
             &settings.dir,
             Arc::clone(&settings.disk),
             Arc::clone(&keys),
             Arc::clone(&clock),
         );
+        store.sealer = Arc::clone(&sealer);
         store.flush_rows = settings.flush_rows.unwrap_or(store.flush_rows);
         let store = Store::open(store)?;
         let records: Arc<dyn RecordStore> = Arc::clone(store.catalog()) as Arc<dyn RecordStore>;
@@ -150,10 +159,6 @@ impl Engine {
             Arc::clone(&clock),
         )?);
         let policies = Arc::clone(directory.policies());
-        let classifier = Arc::new(Classifier::standard());
-        let pseudonyms = Arc::new(Pseudonyms::with_classifier(&keys, &classifier));
-        let sealer =
-            Sealer::new(Arc::clone(&keys), Arc::clone(&pseudonyms), classifier, Arc::clone(&clock));
         let guard = Guard::open(
             Arc::clone(&audit),
             Arc::clone(&policies),

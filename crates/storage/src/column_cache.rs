@@ -138,6 +138,11 @@ impl ColumnCache {
         Arc::clone(all.entry((table, field.to_owned())).or_default())
     }
 
+    /// Forgets the strings of a table's fields: some of them must not stay, not even in memory.
+    pub(crate) fn forget_strings(&self, table: TableId) {
+        self.ordinals.lock().retain(|(of, _), _| *of != table);
+    }
+
     /// Forgets all that is here of a segment that is gone.
     pub(crate) fn forget(&self, segment: u64) {
         self.ordinals.lock().retain(|_, ordinals| !ordinals.forget(segment));

@@ -390,6 +390,7 @@ impl Store {
         let table = Arc::clone(&state.table);
         drop(state);
         if is_ruled {
+            self.inner.columns.forget_strings(table.id);
             self.inner.log_is_stale.store(true, Ordering::Release);
             self.inner.wake_workers();
         }

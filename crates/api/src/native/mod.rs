@@ -5,4 +5,5 @@ pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod people;
 pub(crate) mod ring;
+pub(crate) mod rulings;
 pub(crate) mod tables;

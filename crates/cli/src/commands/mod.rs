@@ -8,6 +8,7 @@ mod key;
 mod load;
 mod metric;
 mod ring;
+mod rule;
 mod serve;
 mod sql;
 mod user;
@@ -24,6 +25,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Load(typed) => load::run(&typed),
         Command::Sql(typed) => sql::run(&typed),
         Command::Metric(typed) => metric::run(&typed),
+        Command::Rule(typed) => rule::run(&typed),
         Command::User(typed) => user::run(&typed),
         Command::Key(typed) => key::run(&typed),
         Command::Audit(typed) => audit::run(&typed),

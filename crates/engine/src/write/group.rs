@@ -120,6 +120,9 @@ impl<'a> Group<'a> {
             sealed.batch().rows.iter().map(|row| row.id.as_deref().map(str::to_owned)).collect();
         let outcomes = match self.engine.store.append(table.id, sealed, &plan.expects) {
             Ok(outcomes) => outcomes,
+            // A ruling came between: what was sealed under the old ones is sealed again. Rulings
+            // are made by people, so this ends.
+            Err(StoreError::Reruled) => return self.write_run(name, &plan.places, tries),
             Err(error) => return self.refuse_all(&plan.places, &EngineError::from(error).into()),
         };
         let mut again = Vec::new();
@@ -156,11 +159,12 @@ impl<'a> Group<'a> {
         let lock = engine.schema_lock(table()?.id);
         let mut locked = None;
         loop {
-            // The table is read after the rows, so that it knows all of their fields.
-            let id = table()?.id;
-            let stored = self.stored_rows(id, todo)?;
+            // The table is read after the rows, so that it knows all of their fields; the rows lie
+            // as the rulings of before say, so a ruling between makes them be read again.
+            let before = table()?;
+            let stored = self.stored_rows(before.id, todo)?;
             let base = table()?;
-            if base.id != id {
+            if base.id != before.id || base.schema.rules() != before.schema.rules() {
                 continue;
             }
             let prepared = prepare(&engine.sealer, &base, self.actions, todo, &stored)?;

@@ -69,6 +69,8 @@ event_kinds! {
     TableDropped = "table_dropped",
     /// A field was given its class, by the classifier or a person.
     Ruling = "ruling",
+    /// Fields and what their values look like were shown to somebody who may rule on them.
+    RulingShown = "ruling_shown",
     /// Credentials were seen in a field on the way in; none was stored.
     SecretsSeen = "secrets_seen",
     /// A metric was declared or changed.

@@ -32,6 +32,7 @@ impl Inner {
         let made = self.rewritten(&table, &live)?;
         let rows = live.record.rows;
         self.swap(store, &[live], made)?;
+        self.columns.forget_strings(table.id);
         tracing::info!(table_id = table.id.0, rows, "segment rewritten after a ruling");
         Ok(true)
     }

@@ -27,7 +27,8 @@ impl Needles {
 impl Store {
     /// Decrypts and reads every segment and the whole log, also rows that are deleted, and names
     /// the files that hold any of `texts`: `segments/…`, `log`. A file of segments that no table
-    /// has is named as well. Texts that are sealed value by value are not seen.
+    /// has is named as well. Texts that are sealed value by value are not seen. Nothing is flushed,
+    /// merged or rewritten meanwhile.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -35,7 +36,10 @@ impl Store {
         let needles = Needles::new(texts);
         let mut found = BTreeSet::new();
         let mut known = BTreeSet::new();
-        for table in self.inner().all() {
+        let tables = self.inner().all();
+        let _owners: Vec<_> = tables.iter().map(|table| table.owner.lock()).collect();
+        let _working: Vec<_> = tables.iter().map(|table| table.working.lock()).collect();
+        for table in &tables {
             let segments = table.state.lock().segments.clone();
             for live in segments {
                 let name = crate::store::file_name(live.record.id);

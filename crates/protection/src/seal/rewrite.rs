@@ -128,11 +128,11 @@ impl Sealer {
         let unreadable = || SealError::Unreadable(field.name.as_str().to_owned());
         let Values::Bytes(sealed) = values else { return Err(SealError::Misfit) };
         let cipher: ValueCipher = self.ring.value_cipher(table.id, id);
-        let open = |bytes: &Box<[u8]>| {
+        let open = |bytes: &[u8]| {
             let plain = cipher.open(bytes).map_err(|_| unreadable())?;
             serde_json::from_slice(&plain).map_err(|_| unreadable())
         };
-        sealed.iter().map(open).collect()
+        sealed.iter().map(|bytes| open(bytes)).collect()
     }
 
     /// Takes card numbers out of numbers that are to be open, as they are refused on the way in.

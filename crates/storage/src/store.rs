@@ -172,8 +172,10 @@ pub(crate) struct Inner {
     pub(crate) wake_lock: Mutex<()>,
     /// Held while the log is released: a slower release must not set its mark back.
     releasing: Mutex<()>,
-    /// The log has rows as they were stored before a ruling, which must not stay.
-    pub(crate) log_is_stale: AtomicBool,
+    /// Counts reasons for which what the log has now must not stay: rulings, erasures.
+    log_stale: AtomicU64,
+    /// Up to which of them it went.
+    log_cleaned: AtomicU64,
 }
 
 /// One table in memory.
@@ -302,7 +304,8 @@ impl Store {
             wake: Condvar::new(),
             wake_lock: Mutex::new(()),
             releasing: Mutex::new(()),
-            log_is_stale: AtomicBool::new(log_is_stale),
+            log_stale: AtomicU64::new(u64::from(log_is_stale)),
+            log_cleaned: AtomicU64::new(0),
         });
         let workers = background.then(|| Workers::start(&inner)).transpose()?;
         Ok(Store { inner, workers: Mutex::new(workers) })
@@ -391,7 +394,7 @@ impl Store {
         drop(state);
         if is_ruled {
             self.inner.columns.forget_strings(table.id);
-            self.inner.log_is_stale.store(true, Ordering::Release);
+            self.inner.log_stale.fetch_add(1, Ordering::AcqRel);
             self.inner.wake_workers();
         }
         Ok(table)
@@ -627,7 +630,7 @@ impl Store {
 
     /// Whether the log still has rows as they were stored before a ruling.
     pub fn log_is_stale(&self) -> bool {
-        self.inner.log_is_stale.load(Ordering::Acquire)
+        self.inner.log_is_stale()
     }
 
     /// Up to `rows_max` rows that have a value of a field, newest first, as they are stored, and
@@ -818,8 +821,9 @@ impl Inner {
     /// Once all rows are stored under the rulings of today, removes the files of the log that have
     /// rows as they were before.
     pub(crate) fn forget_stale_log(&self) -> Result<(), StoreError> {
-        // Taken down first: a ruling from here on puts the mark up again.
-        if !self.log_is_stale.swap(false, Ordering::AcqRel) {
+        // Those that come from here on are for the next time.
+        let reasons = self.log_stale.load(Ordering::Acquire);
+        if self.log_cleaned.load(Ordering::Acquire) == reasons {
             return Ok(());
         }
         let is_stale = |table: &Arc<TableStore>| {
@@ -829,14 +833,15 @@ impl Inner {
                 || !state.buffer.takes(rules)
                 || state.pending.iter().any(|pending| pending.rules != rules)
         };
-        let forgotten = match self.all().iter().any(is_stale) {
-            true => None,
-            false => Some(self.forget_log()),
-        };
-        if !matches!(forgotten, Some(Ok(()))) {
-            self.log_is_stale.store(true, Ordering::Release);
+        if !self.all().iter().any(is_stale) {
+            self.forget_log()?;
+            self.log_cleaned.fetch_max(reasons, Ordering::AcqRel);
         }
-        forgotten.unwrap_or(Ok(()))
+        Ok(())
+    }
+
+    fn log_is_stale(&self) -> bool {
+        self.log_cleaned.load(Ordering::Acquire) != self.log_stale.load(Ordering::Acquire)
     }
 
     /// Removes every file of the log that there is now: what is in it goes into segments first.

@@ -7,7 +7,8 @@ use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
     AccountError, ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller,
-    Credential, DirectoryError, Engine, NewRuling, RingStatus, Role, SqlAnswer, TableStats, WriteOptions,
+    Credential, DirectoryError, Engine, NewRuling, RingStatus, Role, SqlAnswer, TableStats,
+    WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};

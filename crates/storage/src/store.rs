@@ -846,9 +846,20 @@ impl Inner {
 
     /// Removes every file of the log that there is now: what is in it goes into segments first.
     pub(crate) fn forget_log(&self) -> Result<(), StoreError> {
+        let first_kept = self.log.next().0;
         self.log.start_file()?;
         for table in self.all() {
-            self.flush(&table)?;
+            loop {
+                self.flush(&table)?;
+                let mut state = table.state.lock();
+                // A batch that is on its way to the disk comes into the buffer when it is there.
+                let is_older = |frame: u64| frame < first_kept;
+                if state.pending.front().is_some_and(|pending| is_older(pending.frame.0)) {
+                    table.turn.wait(&mut state);
+                } else if !state.buffer.oldest_frame().is_some_and(is_older) {
+                    break;
+                }
+            }
         }
         self.release_log()
     }

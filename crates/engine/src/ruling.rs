@@ -201,7 +201,7 @@ impl Engine {
         let plan = self.plan_ruling(&table, wanted)?;
         let (field, _) = find_field(&table, &wanted.field)?;
         self.record(&Event {
-            policy: self.policy.version(),
+            policy: self.policies.version(),
             action: Some(Action::Rule),
             tables: vec![plan.table.clone()],
             fields: vec![FieldTouched {
@@ -353,7 +353,7 @@ impl Engine {
         what: &str,
     ) -> Result<(), EngineError> {
         self.record(&Event {
-            policy: self.policy.version(),
+            policy: self.policies.version(),
             action: Some(Action::Rule),
             tables: tables.iter().map(|table| table.name.as_str().to_owned()).collect(),
             subject: what.to_owned(),

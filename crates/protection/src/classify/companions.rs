@@ -1,0 +1,206 @@
+use super::checks;
+use super::views;
+use hashbrown::{HashMap, HashSet};
+use model::FieldType;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
+
+/// What may stand in the clear beside a personal or special value: the part of it that very many
+/// people share. Pure: it depends on the value alone.
+///
+/// ```
+/// use protection::classify::Companion;
+/// let domain = Companion::of("email").expect("e-mail has a companion");
+/// assert_eq!(domain.suffix, "domain");
+/// assert_eq!(domain.value("ada@gmail.com").as_deref(), Some("gmail.com"));
+/// assert_eq!(domain.value("ada@lovelace.family").as_deref(), Some("other"));
+/// ```
+///
+/// Each is chosen so that its value alone does not single somebody out; why, and where that ends,
+/// stands in `docs/decisions/0009-companions-say-what-many-share.md`.
+#[derive(Debug)]
+pub struct Companion {
+    /// The kind of value it belongs to.
+    pub kind: &'static str,
+    /// Its name below the field: `email` has the companion `email.domain`.
+    pub suffix: &'static str,
+    /// What it holds.
+    pub ty: FieldType,
+    make: fn(&str) -> Option<String>,
+}
+
+/// What is too rare to be named.
+const OTHER: &str = "other";
+
+const COMPANIONS: [Companion; 5] = [
+    Companion { kind: "email", suffix: "domain", ty: FieldType::Keyword, make: domain },
+    Companion { kind: "ip", suffix: "network", ty: FieldType::Keyword, make: network },
+    Companion { kind: "mac", suffix: "maker", ty: FieldType::Keyword, make: maker },
+    Companion { kind: "birth", suffix: "year", ty: FieldType::Long, make: year },
+    Companion { kind: "position", suffix: "place", ty: FieldType::Keyword, make: place },
+];
+
+impl Companion {
+    /// The companion of fields of this kind, if there is one.
+    pub fn of(kind: &str) -> Option<&'static Companion> {
+        const ALL: &[Companion] = &COMPANIONS;
+        ALL.iter().find(|companion| companion.kind == kind)
+    }
+
+    /// What is shown of `value`; `None` if it is no value of its kind. Decimal digits if the type
+    /// is [`FieldType::Long`].
+    pub fn value(&self, value: &str) -> Option<String> {
+        (self.make)(views::plain_value(self.kind, value.trim()).trim())
+    }
+}
+
+/// The provider, if very many have an address there.
+fn domain(email: &str) -> Option<String> {
+    static PROVIDERS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let lines = include_str!("rules/providers.txt").lines();
+        lines.filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect()
+    });
+    let (_, domain) = email.rsplit_once('@')?;
+    let domain = domain.trim_end_matches(['.', '>']).to_ascii_lowercase();
+    if domain.is_empty() {
+        return None;
+    }
+    let known = PROVIDERS.get(domain.as_str());
+    Some(known.map_or(OTHER, |domain| *domain).to_owned())
+}
+
+/// 256 neighbours of an IPv4 address; of an IPv6 address what one provider was given.
+fn network(ip: &str) -> Option<String> {
+    Some(match checks::ip_of(ip)? {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            format!("{}/24", Ipv4Addr::new(a, b, c, 0))
+        }
+        IpAddr::V6(address) => {
+            let [a, b, ..] = address.segments();
+            format!("{}/32", Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0))
+        }
+    })
+}
+
+/// Who made the network part; `random` if the address was drawn.
+fn maker(mac: &str) -> Option<String> {
+    static MAKERS: LazyLock<HashMap<u32, &str>> = LazyLock::new(|| {
+        let mut makers = HashMap::new();
+        for line in include_str!("rules/makers.txt").lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split(' ');
+            let Some(maker) = words.next() else { continue };
+            makers.extend(
+                words.filter_map(|block| Some((u32::from_str_radix(block, 16).ok()?, maker))),
+            );
+        }
+        makers
+    });
+    let is_part = |c: char| c.is_ascii_hexdigit() || ":-.".contains(c);
+    let digits: String = mac.chars().filter(char::is_ascii_hexdigit).collect();
+    if !matches!(digits.len(), 12 | 16) || !mac.chars().all(is_part) {
+        return None;
+    }
+    let block = u32::from_str_radix(&digits[..6], 16).ok()?;
+    // The second lowest bit of the first octet: locally administered (IEEE 802).
+    let is_drawn = block & 0x02_0000 != 0;
+    let known = if is_drawn { "random" } else { MAKERS.get(&block).copied().unwrap_or(OTHER) };
+    Some(known.to_ascii_lowercase())
+}
+
+/// The first year that is told: those who are older are few.
+const YEAR_MIN: u32 = 1940;
+
+/// The year of a date of birth; all before 1940 are 1940.
+fn year(birth: &str) -> Option<String> {
+    let numbers = birth.split(|c: char| !c.is_ascii_digit()).filter(|part| part.len() == 4);
+    let year = numbers
+        .filter_map(|part| part.parse::<u32>().ok())
+        .find(|year| (1880..2200).contains(year))?;
+    Some(year.max(YEAR_MIN).to_string())
+}
+
+/// The cell of one degree of latitude and longitude (about 111 by at most 111 km), by its
+/// south-western corner.
+fn place(position: &str) -> Option<String> {
+    let bare = position.trim_start_matches("geo:").trim_matches(['(', ')', '[', ']', ' ']);
+    let (lat, lon) = bare.split_once([',', ';', ' '])?;
+    let degrees = |text: &str, most: f64| {
+        let value: f64 = text.trim().parse().ok()?;
+        (value.abs() <= most).then(|| value.floor() as i32)
+    };
+    Some(format!("{},{}", degrees(lat, 90.0)?, degrees(lon, 180.0)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: &str, value: &str, expected: Option<&str>) {
+        assert_eq!(Companion::of(kind).unwrap().value(value).as_deref(), expected, "{value}");
+    }
+
+    #[test]
+    fn only_what_many_share_is_told() {
+        check("email", "Ada@GMAIL.com ", Some("gmail.com"));
+        check("email", "ada%40gmail.com", Some("gmail.com"));
+        check("email", "ada@lovelace.family", Some("other"));
+        check("email", "ada@gmail.com.lovelace.family", Some("other"));
+        check("email", "a@b@gmail.com", Some("gmail.com"));
+        check("email", "nobody", None);
+        check("ip", "83.149.9.216", Some("83.149.9.0/24"));
+        check("ip", "[2001:db8:1:2::7]:443", Some("2001:db8::/32"));
+        check("ip", "::ffff:83.149.9.216", Some("83.149.9.0/24"));
+        check("ip", "gateway.local", None);
+        check("mac", "B8:27:EB:12:34:56", Some("raspberry"));
+        check("mac", "b827.eb12.3456", Some("raspberry"));
+        check("mac", "da:a1:19:00:00:01", Some("random"));
+        check("mac", "00:00:5e:00:53:01", Some("other"));
+        check("mac", "unknown", None);
+        check("birth", "1984-05-07", Some("1984"));
+        check("birth", "1984-05-07T00:00:00Z", Some("1984"));
+        check("birth", "7.5.1984", Some("1984"));
+        check("birth", "1921-01-01", Some("1940"));
+        check("birth", "spring", None);
+        check("position", "52.5163,13.3777", Some("52,13"));
+        check("position", "-33.86, 151.21", Some("-34,151"));
+        check("position", "100.0,13.0", None);
+        assert!(Companion::of("name").is_none() && Companion::of("phone").is_none());
+    }
+
+    #[test]
+    fn the_lists_are_read_to_the_end() {
+        for line in include_str!("rules/makers.txt").lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split(' ');
+            let maker = words.next().unwrap().to_lowercase();
+            for block in words {
+                let mac = format!("{block}000001");
+                let drawn = u32::from_str_radix(block, 16).unwrap() & 0x02_0000 != 0;
+                assert!(!drawn, "{block} is no block of a maker");
+                check("mac", &mac, Some(&maker));
+            }
+        }
+    }
+
+    #[test]
+    fn a_companion_never_grows_finer_than_its_cell() {
+        use proptest::prelude::*;
+        proptest!(|(a: u32, b: u32)| {
+            let (one, two) = (Ipv4Addr::from(a), Ipv4Addr::from(b));
+            let same = a >> 8 == b >> 8;
+            prop_assert_eq!(network(&one.to_string()) == network(&two.to_string()), same);
+        });
+        proptest!(|(lat in -90.0..90.0_f64, lon in -180.0..180.0_f64)| {
+            let told = place(&format!("{lat:.6},{lon:.6}")).unwrap();
+            prop_assert!(!told.contains('.') && told.len() <= 8, "{}", told);
+        });
+        proptest!(|(text in ".{0,40}")| {
+            for companion in &COMPANIONS {
+                if let Some(told) = companion.value(&text) {
+                    prop_assert!(told.len() <= 32);
+                }
+            }
+        });
+    }
+}

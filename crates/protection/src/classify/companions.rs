@@ -27,17 +27,44 @@ pub struct Companion {
     /// What it holds.
     pub ty: FieldType,
     make: fn(&str) -> Option<String>,
+    is_told: fn(&str) -> bool,
 }
 
 /// What is too rare to be named.
 const OTHER: &str = "other";
+/// The maker of an address that was drawn by a device for itself.
+const DRAWN: &str = "random";
 
 const COMPANIONS: [Companion; 5] = [
-    Companion { kind: "email", suffix: "domain", ty: FieldType::Keyword, make: domain },
-    Companion { kind: "ip", suffix: "network", ty: FieldType::Keyword, make: network },
-    Companion { kind: "mac", suffix: "maker", ty: FieldType::Keyword, make: maker },
-    Companion { kind: "birth", suffix: "year", ty: FieldType::Long, make: year },
-    Companion { kind: "position", suffix: "place", ty: FieldType::Keyword, make: place },
+    Companion {
+        kind: "email",
+        suffix: "domain",
+        ty: FieldType::Keyword,
+        make: domain,
+        is_told: is_domain,
+    },
+    Companion {
+        kind: "ip",
+        suffix: "network",
+        ty: FieldType::Keyword,
+        make: network,
+        is_told: is_network,
+    },
+    Companion {
+        kind: "mac",
+        suffix: "maker",
+        ty: FieldType::Keyword,
+        make: maker,
+        is_told: is_maker,
+    },
+    Companion { kind: "birth", suffix: "year", ty: FieldType::Long, make: year, is_told: is_year },
+    Companion {
+        kind: "position",
+        suffix: "place",
+        ty: FieldType::Keyword,
+        make: place,
+        is_told: is_place,
+    },
 ];
 
 impl Companion {
@@ -52,14 +79,32 @@ impl Companion {
     pub fn value(&self, value: &str) -> Option<String> {
         (self.make)(views::plain_value(self.kind, value.trim()).trim())
     }
+
+    /// Whether `told` is something that [`Companion::value`] says: nothing else is kept in the
+    /// field of a companion.
+    pub fn is_told(&self, told: &str) -> bool {
+        (self.is_told)(told)
+    }
 }
+
+static PROVIDERS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let lines = include_str!("rules/providers.txt").lines();
+    lines.filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect()
+});
+
+static MAKERS: LazyLock<HashMap<u32, &str>> = LazyLock::new(|| {
+    let mut makers = HashMap::new();
+    for line in include_str!("rules/makers.txt").lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split(' ');
+        let Some(maker) = words.next() else { continue };
+        makers
+            .extend(words.filter_map(|block| Some((u32::from_str_radix(block, 16).ok()?, maker))));
+    }
+    makers
+});
 
 /// The provider, if very many have an address there.
 fn domain(email: &str) -> Option<String> {
-    static PROVIDERS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
-        let lines = include_str!("rules/providers.txt").lines();
-        lines.filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect()
-    });
     let (_, domain) = email.rsplit_once('@')?;
     let domain = domain.trim_end_matches(['.', '>']).to_ascii_lowercase();
     if domain.is_empty() {
@@ -67,6 +112,10 @@ fn domain(email: &str) -> Option<String> {
     }
     let known = PROVIDERS.get(domain.as_str());
     Some(known.map_or(OTHER, |domain| *domain).to_owned())
+}
+
+fn is_domain(told: &str) -> bool {
+    told == OTHER || PROVIDERS.contains(told)
 }
 
 /// 256 neighbours of an IPv4 address; of an IPv6 address what one provider was given.
@@ -83,19 +132,12 @@ fn network(ip: &str) -> Option<String> {
     })
 }
 
+fn is_network(told: &str) -> bool {
+    told.rsplit_once('/').is_some_and(|(start, _)| network(start).as_deref() == Some(told))
+}
+
 /// Who made the network part; `random` if the address was drawn.
 fn maker(mac: &str) -> Option<String> {
-    static MAKERS: LazyLock<HashMap<u32, &str>> = LazyLock::new(|| {
-        let mut makers = HashMap::new();
-        for line in include_str!("rules/makers.txt").lines().filter(|line| !line.starts_with('#')) {
-            let mut words = line.split(' ');
-            let Some(maker) = words.next() else { continue };
-            makers.extend(
-                words.filter_map(|block| Some((u32::from_str_radix(block, 16).ok()?, maker))),
-            );
-        }
-        makers
-    });
     let is_part = |c: char| c.is_ascii_hexdigit() || ":-.".contains(c);
     let digits: String = mac.chars().filter(char::is_ascii_hexdigit).collect();
     if !matches!(digits.len(), 12 | 16) || !mac.chars().all(is_part) {
@@ -104,8 +146,12 @@ fn maker(mac: &str) -> Option<String> {
     let block = u32::from_str_radix(&digits[..6], 16).ok()?;
     // The second lowest bit of the first octet: locally administered (IEEE 802).
     let is_drawn = block & 0x02_0000 != 0;
-    let known = if is_drawn { "random" } else { MAKERS.get(&block).copied().unwrap_or(OTHER) };
+    let known = if is_drawn { DRAWN } else { MAKERS.get(&block).copied().unwrap_or(OTHER) };
     Some(known.to_ascii_lowercase())
+}
+
+fn is_maker(told: &str) -> bool {
+    matches!(told, OTHER | DRAWN) || MAKERS.values().any(|maker| maker.eq_ignore_ascii_case(told))
 }
 
 /// The first year that is told: those who are older are few.
@@ -120,6 +166,10 @@ fn year(birth: &str) -> Option<String> {
     Some(year.max(YEAR_MIN).to_string())
 }
 
+fn is_year(told: &str) -> bool {
+    year(told).as_deref() == Some(told)
+}
+
 /// The cell of one degree of latitude and longitude (about 111 by at most 111 km), by its
 /// south-western corner.
 fn place(position: &str) -> Option<String> {
@@ -132,13 +182,19 @@ fn place(position: &str) -> Option<String> {
     Some(format!("{},{}", degrees(lat, 90.0)?, degrees(lon, 180.0)?))
 }
 
+fn is_place(told: &str) -> bool {
+    place(told).as_deref() == Some(told)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[track_caller]
     fn check(kind: &str, value: &str, expected: Option<&str>) {
-        assert_eq!(Companion::of(kind).unwrap().value(value).as_deref(), expected, "{value}");
+        let companion = Companion::of(kind).unwrap();
+        assert_eq!(companion.value(value).as_deref(), expected, "{value}");
+        assert!(!companion.is_told(value) && expected.is_none_or(|told| companion.is_told(told)));
     }
 
     #[test]
@@ -198,7 +254,7 @@ mod tests {
         proptest!(|(text in ".{0,40}")| {
             for companion in &COMPANIONS {
                 if let Some(told) = companion.value(&text) {
-                    prop_assert!(told.len() <= 32);
+                    prop_assert!(told.len() <= 32 && companion.is_told(&told));
                 }
             }
         });

@@ -251,7 +251,7 @@ impl Sealer {
         }
         for column in &mut batch.columns {
             let field = table.schema.field(column.field);
-            if field.companion_of.is_some() {
+            if field.companion_of.is_some() && companions::is_open(field) {
                 continue;
             }
             let values = std::mem::replace(&mut column.values, Values::Bools(Vec::new()));

@@ -1,7 +1,7 @@
 //! The companions of fields on the way in: what many share of a value, told in the clear beside
 //! its pseudonym.
 
-use super::{CLASSIFIER, Sealer, StringsBuilder, text_of};
+use super::{Sealer, StringsBuilder, text_of};
 use crate::classify::Companion;
 use crate::pseudonym::is_pseudonym;
 use model::{
@@ -59,16 +59,30 @@ impl Sealer {
         let es_type = if companion.ty == FieldType::Long { "long" } else { "keyword" };
         let mut field = Field::new(FieldName::parse(&name).ok()?, companion.ty, es_type);
         field.companion_of = Some(of);
-        field.class = Some(Class::Open);
-        field.ruling = Some(Ruling {
-            by: CLASSIFIER.to_owned(),
+        let id = table.schema.push(field);
+        let ruling = Ruling {
+            by: Ruling::CLASSIFIER.to_owned(),
             at: self.clock.now(),
             reason: format!("what many share of a value of kind {}", companion.kind),
-        });
-        let id = table.schema.push(field);
+            class: Some(Class::Open),
+            kind: String::new(),
+            rules: 0,
+        };
+        table.schema.rule(id, ruling);
         added.push(id);
         Some(id)
     }
+}
+
+/// Whether nobody ruled that what is told is too much.
+pub(super) fn is_open(field: &Field) -> bool {
+    field.class == Some(Class::Open) && !field.withheld
+}
+
+/// Whether a column tells of values that were ruled secret since: then it goes with them.
+pub(super) fn tells_a_secret(table: &Table, column: &Column) -> bool {
+    let of = table.schema.field(column.field).companion_of;
+    of.is_some_and(|of| table.schema.field(of).class == Some(Class::Secret))
 }
 
 /// What is told of the values of a column. Pseudonyms and what is sealed were told before.
@@ -101,10 +115,12 @@ fn tell(companion: &Companion, field: &Field, column: &Column) -> (Vec<u32>, Val
     (rows, if is_long { Values::Longs(longs) } else { Values::Strings(strings.strings) })
 }
 
-/// In the field of a companion stands nothing but what a companion says, whoever made the batch.
+/// In the open field of a companion stands nothing but what a companion says, whoever made the
+/// batch.
 fn keep_what_is_told(table: &Table, column: &mut Column) {
-    let Some(of) = table.schema.field(column.field).companion_of else { return };
-    let name = table.schema.field(column.field).name.leaf();
+    let field = table.schema.field(column.field);
+    let Some(of) = field.companion_of.filter(|_| is_open(field)) else { return };
+    let name = field.name.leaf();
     let companion = Companion::of(&table.schema.field(of).kind).filter(|one| one.suffix == name);
     let is_told = |place: usize| {
         let told = text_of(&column.values, place, FieldType::Keyword);
@@ -224,6 +240,38 @@ mod tests {
         let raw = batch(&mut table, vec![("email.domain", FieldType::Keyword, forged)]);
         let outcome = sealer.seal(&mut table, raw).unwrap();
         assert!(outcome.batch.batch().columns.is_empty());
+    }
+
+    #[test]
+    fn a_guardian_can_close_a_companion_and_a_secret_takes_it_along() {
+        let (sealer, mut table) = (sealer(), table(Intake::Classified));
+        let one = || vec![("email", FieldType::Keyword, strings(&["a@gmail.com"]))];
+        let raw = batch(&mut table, one());
+        let sealed = sealer.seal(&mut table, raw).unwrap().batch;
+        let mut rule = |name: &str, class| {
+            let id = table.schema.find(name).unwrap().0;
+            let ruling = Ruling {
+                by: "grace".into(),
+                at: Timestamp(6),
+                reason: "too few customers".into(),
+                class: Some(class),
+                kind: "email".into(),
+                rules: 0,
+            };
+            table.schema.rule(id, ruling);
+            table.clone()
+        };
+        let mut closed = rule("email.domain", Class::Personal);
+        let raw = batch(&mut closed, one());
+        let again = sealer.seal(&mut closed, raw).unwrap().batch;
+        let told = told(&closed, again.batch(), "email.domain");
+        assert!(told[0].1.starts_with("email:"), "{told:?}");
+        let kept = sealer.seal(&mut closed, again.batch().clone()).unwrap().batch;
+        assert!(kept.batch() == again.batch(), "an update keeps it");
+
+        let secret = rule("email", Class::Secret);
+        let rewritten = sealer.rewrite(&secret, 0, sealed.into_batch()).unwrap();
+        assert_eq!(rewritten.batch.batch().columns.len(), 1);
     }
 
     #[test]

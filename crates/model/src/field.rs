@@ -1,4 +1,4 @@
-use crate::{Class, Timestamp};
+use crate::{Class, FieldId, Timestamp};
 use std::fmt;
 use std::sync::Arc;
 
@@ -129,6 +129,9 @@ pub struct Field {
     /// For [`FieldType::Text`]: values up to this many characters are also kept as the exact
     /// string `NAME.keyword` (Elasticsearch's multi-field with `ignore_above`).
     pub keyword_up_to: Option<u32>,
+    /// The field of whose values this one tells the part that many share (`email.domain` of
+    /// `email`). No writer can write it, and it is no part of a document.
+    pub companion_of: Option<FieldId>,
     /// Its class; `None` until the first value was seen and the classifier ruled.
     pub class: Option<Class>,
     /// The kind of personal or secret value, such as `email` or `ip`: the prefix of its
@@ -149,6 +152,7 @@ impl Field {
             ty,
             es_type: es_type.to_owned(),
             keyword_up_to: None,
+            companion_of: None,
             class: None,
             kind: String::new(),
             withheld: false,

@@ -230,6 +230,9 @@ impl OpenReading {
 
 /// How to read the values of a field that is open or not yet ruled; `None` if they are no strings.
 pub(crate) fn open_hints(classifier: &Classifier, field: &Field) -> Option<OpenReading> {
+    if field.companion_of.is_some() {
+        return None;
+    }
     match field.ty {
         FieldType::Keyword | FieldType::Text | FieldType::Ip | FieldType::GeoPoint => {}
         _ => return None,

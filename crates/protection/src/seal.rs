@@ -123,7 +123,9 @@ impl Sealer {
             refused.dedup_by_key(|refused| refused.row);
             return Err(SealError::Refused(refused));
         }
-        let newly_ruled = self.apply(table, rulings);
+        let mut newly_ruled = self.apply(table, rulings);
+        let mut batch = batch;
+        newly_ruled.extend(self.tell_companions(table, &mut batch));
         let mut secrets_seen = Vec::new();
         let batch = self.seal_rows(table, batch, &mut secrets_seen);
         let batch = SealedBatch { batch, rules: table.schema.rules() };
@@ -249,6 +251,9 @@ impl Sealer {
         }
         for column in &mut batch.columns {
             let field = table.schema.field(column.field);
+            if field.companion_of.is_some() && companions::is_open(field) {
+                continue;
+            }
             let values = std::mem::replace(&mut column.values, Values::Bools(Vec::new()));
             column.values = match field.class {
                 _ if field.withheld => self.encrypt(table, column.field, values),
@@ -491,5 +496,6 @@ fn known_kind(kind: &str) -> &'static str {
     KINDS.into_iter().find(|known| *known == kind).unwrap_or("secret")
 }
 
+mod companions;
 #[cfg(test)]
 mod tests;

@@ -127,7 +127,11 @@ impl House {
             }
         }
         let batch = Batch { rows, columns, shapes: Vec::new() };
-        let sealed = self.sealer.seal(&mut (**table).clone(), batch).unwrap();
+        let mut table = (**table).clone();
+        let sealed = self.sealer.seal(&mut table, batch).unwrap();
+        if !sealed.newly_ruled.is_empty() {
+            self.store.put_table(table.clone()).unwrap();
+        }
         self.store.append(table.id, sealed.batch, &[]).unwrap();
     }
 

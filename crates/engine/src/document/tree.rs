@@ -107,7 +107,8 @@ impl Tree {
             changes: Vec::new(),
             hasher: RandomState::default(),
         };
-        for (number, field) in schema.fields().iter().enumerate() {
+        let written = |(_, field): &(usize, &Field)| field.companion_of.is_none();
+        for (number, field) in schema.fields().iter().enumerate().filter(written) {
             let mut node = 0;
             for part in field.name.as_str().split('.') {
                 node = tree.child(node, part);

@@ -1,7 +1,7 @@
 //! A table as `GET /{index}`, `GET _mapping` and `GET _settings` show it.
 
 use super::settings::write_retention;
-use model::{Field, FieldType, Intake, Table, TableKind};
+use model::{Field, FieldId, FieldType, Intake, Table, TableKind};
 use serde_json::{Map, Value, json};
 
 /// `{"properties": …}`, with `"dynamic": "strict"` where that is so.
@@ -12,8 +12,12 @@ pub fn render_mapping(table: &Table) -> Value {
     }
     if !table.schema.fields().is_empty() {
         let mut properties = Map::new();
-        for field in table.schema.fields() {
-            insert(&mut properties, field);
+        for (number, field) in table.schema.fields().iter().enumerate() {
+            if field.companion_of.is_some() {
+                continue;
+            }
+            let is_mine = |other: &&Field| other.companion_of == Some(FieldId(number as u32));
+            insert(&mut properties, field, table.schema.fields().iter().find(is_mine));
         }
         properties.sort_keys();
         mapping.insert("properties".to_owned(), Value::Object(properties));
@@ -21,7 +25,7 @@ pub fn render_mapping(table: &Table) -> Value {
     Value::Object(mapping)
 }
 
-fn insert(properties: &mut Map<String, Value>, field: &Field) {
+fn insert(properties: &mut Map<String, Value>, field: &Field, companion: Option<&Field>) {
     let mut properties = properties;
     let path = field.name.as_str();
     let (above, leaf) = path.rsplit_once('.').unwrap_or(("", path));
@@ -39,6 +43,9 @@ fn insert(properties: &mut Map<String, Value>, field: &Field) {
             keyword["ignore_above"] = json!(up_to);
         }
         definition["fields"] = json!({ "keyword": keyword });
+    }
+    if let Some(companion) = companion {
+        definition["fields"][companion.name.leaf()] = json!({ "type": companion.es_type });
     }
     properties.insert(leaf.to_owned(), definition);
 }

@@ -310,7 +310,9 @@ fn stored_shape(schema: &Schema, batch: &Batch, cells: &Cells<'_>) -> Value {
     if let Some(shape) = written.and_then(|shape| serde_json::from_str(shape).ok()) {
         return shape;
     }
-    let paths = cells.iter().map(|(&id, cells)| (schema.field(id).name.as_str(), cells.len()));
+    let written = cells.iter().map(|(&id, cells)| (schema.field(id), cells.len()));
+    let written = written.filter(|(field, _)| field.companion_of.is_none());
+    let paths = written.map(|(field, cells)| (field.name.as_str(), cells));
     shape::plain(paths)
 }
 

@@ -5,9 +5,9 @@ use parking_lot::RwLock;
 
 /// The kinds of persons and things that the standard rules find; those of credentials stand behind
 /// `secret-` in a tag and need no list.
-const STANDARD: [&str; 15] = [
+const STANDARD: [&str; 16] = [
     "email", "phone", "ip", "mac", "ssid", "user", "account", "session", "device", "name",
-    "address", "card", "iban", "position", "body",
+    "address", "card", "iban", "position", "body", "birth",
 ];
 
 /// Kinds beyond the standard ones: the credentials' and a company's own. Never emptied; bounded by

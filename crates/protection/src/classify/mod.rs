@@ -20,6 +20,7 @@
 //! What never happens here: no keys, no replacing; a ruling never quotes a value.
 
 mod checks;
+mod companions;
 pub(crate) mod kind;
 mod names;
 mod normal;
@@ -31,6 +32,7 @@ mod text;
 mod views;
 mod words;
 
+pub use companions::Companion;
 pub(crate) use normal::normalise;
 pub use own_rules::{OwnRules, RulesError};
 

@@ -14,7 +14,7 @@
 //! secret is gone. Numbers and dates cannot hold a pseudonym: where such a field is opened, what
 //! is only a pseudonym is dropped and counted.
 
-use super::{SealError, SealedBatch, Sealer, StringsBuilder, check_fit, text_of};
+use super::{SealError, SealedBatch, Sealer, StringsBuilder, check_fit, companions, text_of};
 use crate::cipher::ValueCipher;
 use model::{Batch, Class, Column, Field, FieldId, FieldType, Table, Values};
 use serde_json::Value as Json;
@@ -81,7 +81,9 @@ impl Sealer {
             *column = self.rewrite_column(table, &then, now, taken)?;
             dropped += (before - column.values.len()) as u64;
         }
-        batch.columns.retain(|column| !column.values.is_empty());
+        batch.columns.retain(|column| {
+            !column.values.is_empty() && !companions::tells_a_secret(table, column)
+        });
         check_fit(table, &batch)?;
         let batch = SealedBatch { batch, rules: table.schema.rules() };
         Ok(Rewritten { batch, dropped })

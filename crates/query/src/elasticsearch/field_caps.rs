@@ -110,7 +110,11 @@ impl FieldCapsRequest {
             let companion = format!("{name}.keyword");
             self.put(found, table, &companion, "keyword", (true, true, false));
         }
-        for (dot, _) in name.match_indices('.') {
+        // What a companion stands below is a field, as with `.keyword`.
+        let above = field
+            .companion_of
+            .map_or(name, |_| name.rsplit_once('.').map_or("", |(above, _)| above));
+        for (dot, _) in above.match_indices('.') {
             self.put(found, table, &name[..dot], "object", (false, false, false));
         }
     }

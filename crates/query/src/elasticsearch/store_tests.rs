@@ -75,6 +75,9 @@ impl House {
         let mut sealed_table = (*table).clone();
         for part in 0..3 {
             let sealed = sealer.seal(&mut sealed_table, rows(part * 30..part * 30 + 30)).unwrap();
+            if !sealed.newly_ruled.is_empty() {
+                store.put_table(sealed_table.clone()).unwrap();
+            }
             store.append(table.id, sealed.batch, &[]).unwrap();
             if part < 2 {
                 store.flush().unwrap();

@@ -276,7 +276,7 @@ fn push_star(
     };
     for field in table.schema.fields() {
         let is_shown = field.stored() != StoredType::Sealed && field.class != Some(Class::Secret);
-        if field.withheld || !is_shown {
+        if field.withheld || !is_shown || field.companion_of.is_some() {
             continue;
         }
         let column = quoted(field.name.as_str());

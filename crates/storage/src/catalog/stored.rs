@@ -2,8 +2,8 @@
 
 use super::SegmentRecord;
 use model::{
-    Class, Field, FieldName, FieldType, Intake, Ruling, Schema, SegmentId, Seq, SortOrder, Table,
-    TableId, TableKind, TableName, Timestamp,
+    Class, Field, FieldId, FieldName, FieldType, Intake, Ruling, Schema, SegmentId, Seq, SortOrder,
+    Table, TableId, TableKind, TableName, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,8 @@ struct StoredField {
     ty: String,
     es_type: String,
     keyword_up_to: Option<u32>,
+    #[serde(default)]
+    companion_of: Option<u32>,
     class: Option<String>,
     kind: String,
     withheld: bool,
@@ -122,6 +124,7 @@ fn write_field(field: &Field) -> StoredField {
         ty: word_of(&FIELD_TYPES, &field.ty),
         es_type: field.es_type.clone(),
         keyword_up_to: field.keyword_up_to,
+        companion_of: field.companion_of.map(|field| field.0),
         class: field.class.map(|class| class.as_str().to_owned()),
         kind: field.kind.clone(),
         withheld: field.withheld,
@@ -170,6 +173,7 @@ fn read_field(stored: StoredField) -> Option<Field> {
         ty: meaning_of(&FIELD_TYPES, &stored.ty)?,
         es_type: stored.es_type,
         keyword_up_to: stored.keyword_up_to,
+        companion_of: stored.companion_of.map(FieldId),
         class: read_class(stored.class)?,
         kind: stored.kind,
         withheld: stored.withheld,

@@ -31,7 +31,8 @@ impl Segment {
         let stored = self.stored(table, rows, keep)?;
         let mut kept: Vec<(&Field, Vec<Vec<Json>>)> = Vec::new();
         for (number, field) in table.schema.fields().iter().enumerate() {
-            if field.stored() == StoredType::Sealed || !keep(field) {
+            let is_told = field.stored() != StoredType::Sealed && field.companion_of.is_none();
+            if !is_told || !keep(field) {
                 continue;
             }
             let values = self.field_values(table, FieldId(number as u32), rows, &stored)?;

@@ -1,7 +1,6 @@
 use super::directory::Person;
 use super::password::Passwords;
 use super::stored::{self, StoredCode, StoredPerson};
-use super::throttle::Source;
 use super::{Caller, Directory, DirectoryError, Role};
 use crate::grant::{Action, Member, Policy};
 use crate::keys::hex;
@@ -55,7 +54,8 @@ impl Directory {
 
     /// Changes the password of an account and ends its sessions; one's own, or as administrator.
     ///
-    /// Whoever asks for another's password reset should ask that person to change it at once.
+    /// Whoever asks for another's password reset should ask that person to change it at once. An
+    /// account that was reset by somebody else approves nothing for a day.
     ///
     /// # Errors
     /// If `by` is neither, or only a key of that person; if there is no such account, the
@@ -78,6 +78,9 @@ impl Directory {
         let _change = self.changes.lock();
         let mut stored = self.stored_person(name)?;
         stored.password = hash;
+        if !own {
+            self.note_reset(name)?;
+        }
         stored::put(&*self.records, stored::PERSON, name, &stored)?;
         {
             let mut state = self.state.write();
@@ -197,13 +200,12 @@ impl Directory {
     /// If the code is wrong, used or too old, or too many were wrong.
     pub fn check_code(&self, code: &str) -> Result<(), DirectoryError> {
         let now = self.clock.now();
-        let source = [Source::Code];
         let mut throttle = self.throttle.lock();
-        if let Some(retry_after_ms) = throttle.wait_ms(&source, now) {
+        if let Some(retry_after_ms) = throttle.code_wait_ms(now) {
             return Err(DirectoryError::Throttled { retry_after_ms });
         }
         if !self.is_right_code(code, now) {
-            throttle.failed(&source, now);
+            throttle.code_failed(now);
             return Err(DirectoryError::Code);
         }
         Ok(())
@@ -249,7 +251,7 @@ impl Directory {
         Ok(())
     }
 
-    fn add_person(
+    pub(super) fn add_person(
         &self,
         name: &str,
         password: &str,
@@ -296,9 +298,14 @@ impl Directory {
     }
 }
 
-fn check_new(name: &str, password: &str, roles: &[Role]) -> Result<(), DirectoryError> {
+/// Whether an account may have this name.
+pub(super) fn is_account_name(name: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-@".contains(c);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_allowed) {
+    (1..=64).contains(&name.len()) && name.chars().all(is_allowed)
+}
+
+fn check_new(name: &str, password: &str, roles: &[Role]) -> Result<(), DirectoryError> {
+    if !is_account_name(name) {
         return Err(DirectoryError::Name);
     }
     if roles.is_empty() {

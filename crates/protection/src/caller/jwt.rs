@@ -176,9 +176,10 @@ pub(super) mod signer {
             let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
             match self {
                 Signer::Rs256(pair, id) => {
-                    let public: RsaPublicKeyComponents<Vec<u8>> = pair.public_key().into();
+                    // DER of 2048 bits: a sequence (4 bytes), n (4 bytes of head and a zero), then e.
+                    let public = pair.public_key().as_ref();
                     json!({ "kty": "RSA", "kid": id, "use": "sig", "alg": "RS256",
-                            "n": text(&public.n), "e": text(&public.e) })
+                            "n": text(&public[9..265]), "e": text(&public[267..]) })
                 }
                 Signer::Es256(pair, id) => {
                     let point = pair.public_key().as_ref();

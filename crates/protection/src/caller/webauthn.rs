@@ -19,6 +19,9 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// Section 4 of the standard: credential ids have up to 1023 bytes.
 const CREDENTIAL_ID_BYTES_MAX: usize = 1023;
 
+/// EdDSA, ES256, RS256, as COSE numbers them; the first that a key can is taken.
+pub(super) const ALGORITHMS: [i32; 3] = [-8, -7, -257];
+
 /// User present, user verified, attested data included.
 const PRESENT: u8 = 0x01;
 const VERIFIED: u8 = 0x04;
@@ -171,6 +174,13 @@ pub(super) fn assert(
         return Err(WebAuthnError::Copied);
     }
     Ok(data.counter)
+}
+
+/// The challenge that an answer says it answers, as it was asked.
+pub(super) fn challenge_in(client_data: &str) -> Result<String, WebAuthnError> {
+    let data: ClientData = serde_json::from_slice(&decode(client_data)?)
+        .map_err(|_| WebAuthnError::Unreadable)?;
+    Ok(data.challenge.trim_end_matches('=').to_owned())
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, WebAuthnError> {

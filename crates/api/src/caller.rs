@@ -10,6 +10,9 @@ use hyper::{HeaderMap, Uri};
 /// The cookie of a browser's session.
 pub(crate) const SESSION_COOKIE: &str = "clerestory_session";
 
+/// A second factor beside a Basic header.
+const CODE: HeaderName = HeaderName::from_static("x-clerestory-code");
+
 /// What the web UI sends along when its scripts change something.
 const OWN_SCRIPT: HeaderName = HeaderName::from_static("x-clerestory-request");
 
@@ -27,6 +30,8 @@ pub(crate) enum Sent {
         name: String,
         /// The password.
         password: String,
+        /// A code of an app, for accounts that have one.
+        code: Option<String>,
     },
     /// An API key, as `Authorization: ApiKey` carries it.
     ApiKey(String),
@@ -48,7 +53,13 @@ impl Sent {
 pub(crate) fn sent(headers: &HeaderMap) -> Option<Sent> {
     let mut authorizations = headers.get_all(AUTHORIZATION).iter();
     match (authorizations.next(), authorizations.next()) {
-        (Some(value), None) => authorization(value),
+        (Some(value), None) => match authorization(value)? {
+            Sent::Basic { name, password, .. } => {
+                let code = headers.get(CODE).and_then(|code| code.to_str().ok());
+                Some(Sent::Basic { name, password, code: code.map(str::to_owned) })
+            }
+            other => Some(other),
+        },
         (Some(_), Some(_)) => None,
         (None, _) => session(headers).map(Sent::Session),
     }
@@ -60,7 +71,8 @@ fn authorization(value: &HeaderValue) -> Option<Sent> {
     if scheme.eq_ignore_ascii_case("basic") {
         let decoded = String::from_utf8(BASE64.decode(rest).ok()?).ok()?;
         let (name, password) = decoded.split_once(':')?;
-        return Some(Sent::Basic { name: name.to_owned(), password: password.to_owned() });
+        let (name, password) = (name.to_owned(), password.to_owned());
+        return Some(Sent::Basic { name, password, code: None });
     }
     if scheme.eq_ignore_ascii_case("apikey") {
         return Some(Sent::ApiKey(rest.to_owned()));
@@ -70,11 +82,16 @@ fn authorization(value: &HeaderValue) -> Option<Sent> {
 
 /// The session token of the cookie.
 pub(crate) fn session(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, SESSION_COOKIE)
+}
+
+/// The value of a cookie, if there is one that is not empty.
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let value = cookies.find_map(|line| {
         line.split(';').find_map(|pair| {
-            let (name, value) = pair.trim().split_once('=')?;
-            (name == SESSION_COOKIE).then_some(value)
+            let (key, value) = pair.trim().split_once('=')?;
+            (key == name).then_some(value)
         })
     })?;
     (!value.is_empty()).then(|| value.to_owned())
@@ -145,7 +162,9 @@ mod tests {
     fn read(lines: &[(&'static str, &'static str)]) -> String {
         match sent(&headers(lines)) {
             None => "nobody".to_owned(),
-            Some(Sent::Basic { name, password }) => format!("basic {name} {password}"),
+            Some(Sent::Basic { name, password, code }) => {
+                format!("basic {name} {password}{}", code.unwrap_or_default())
+            }
             Some(Sent::ApiKey(key)) => format!("key {key}"),
             Some(Sent::Bearer(token)) => format!("bearer {token}"),
             Some(Sent::Session(token)) => format!("session {token}"),
@@ -157,6 +176,8 @@ mod tests {
         assert_eq!(read(&[]), "nobody");
         assert_eq!(read(&[("authorization", "Basic YWRhOnA6dw==")]), "basic ada p:w");
         assert_eq!(read(&[("authorization", "basic YWRhOnA6dw")]), "basic ada p:w");
+        let with_code = [("authorization", "Basic YWRhOnA6dw=="), ("x-clerestory-code", "123456")];
+        assert_eq!(read(&with_code), "basic ada p:w123456");
         assert_eq!(read(&[("authorization", "Basic ???")]), "nobody");
         assert_eq!(read(&[("authorization", "Basic YWRh")]), "nobody", "no colon");
         assert_eq!(read(&[("authorization", "ApiKey abc=")]), "key abc=");

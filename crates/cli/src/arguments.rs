@@ -136,6 +136,9 @@ pub(crate) struct Connection {
     /// First line: the password for --login
     #[arg(long, value_name = "F", requires = "login", global = true)]
     pub(crate) login_password_file: Option<PathBuf>,
+    /// For --login: a code of your app, if you have set one up; `-` asks for it
+    #[arg(long, value_name = "CODE", requires = "login", global = true)]
+    pub(crate) login_code: Option<String>,
     /// PEM file with the certificate to trust, for https
     #[arg(long, value_name = "F", env = "CLERESTORY_CA", global = true)]
     pub(crate) ca: Option<PathBuf>,
@@ -340,6 +343,46 @@ pub(crate) enum User {
     Password(UserPassword),
     /// Let somebody in no more: ends sessions and keys at once
     Disable(Named),
+    /// Your own second factor: codes of an app on your phone
+    #[command(subcommand)]
+    Totp(Totp),
+    /// What you have beside your password
+    Factors(Listed),
+    /// Take somebody's second factors away, who lost them; the account approves nothing for a day
+    ResetFactors(Named),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Totp {
+    /// Set an app up: shows a secret for it, then asks for a first code
+    Enrol(TotpEnrol),
+    /// Take a first code of an app that was offered; shows recovery codes
+    Confirm(TotpCode),
+    /// Take the app away
+    Remove(TotpCode),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TotpEnrol {
+    /// A code of the app that you have, if you have one
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
+    /// As JSON, without asking for a first code: go on with `user totp confirm`
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TotpCode {
+    /// A code of the app
+    pub(crate) code: String,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use protection::caller::{Directory, DirectoryError};
 use protection::classify::Classifier;
 use protection::grant::Policies;
 use protection::keys::{KeyError, KeyRing, Unlock};
+use protection::outside::Outside;
 use protection::{Guard, Pseudonyms, RecordError, RecordStore, Sealer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// The disk for log and segments; the catalog, the ring and the audit are on the real one.
     pub disk: Arc<dyn Disk>,
+    /// How services outside are asked, such as an identity provider; `None`: they are not.
+    pub outside: Option<Arc<dyn Outside>>,
     /// Rows after which a table's buffer becomes a segment; `None`: the store's own measure.
     pub flush_rows: Option<usize>,
 }
@@ -39,6 +42,7 @@ impl Settings {
             unlock,
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),
+            outside: None,
             flush_rows: None,
         }
     }
@@ -153,6 +157,9 @@ impl Engine {
         let store = Store::open(store)?;
         let records: Arc<dyn RecordStore> = Arc::clone(store.catalog()) as Arc<dyn RecordStore>;
         let directory = Directory::open(records, Arc::clone(&keys), Arc::clone(&clock))?;
+        if let Some(outside) = &settings.outside {
+            directory.ask_outside(Arc::clone(outside));
+        }
         let audit = Arc::new(AuditLog::open(
             &settings.dir.join("audit"),
             Arc::clone(&keys),

@@ -3,6 +3,7 @@
 mod audit;
 mod demo;
 mod doctor;
+mod factor;
 mod init;
 mod key;
 mod load;

@@ -1,5 +1,6 @@
 //! `user`: people who may log in.
 
+use super::factor;
 use crate::arguments::{Connection, Listed, Named, User, UserCreate, UserPassword};
 use crate::client::{Body, Client, encoded};
 use crate::failure::{Failure, Result};
@@ -17,6 +18,9 @@ pub(super) fn run(typed: &User) -> Result<()> {
         User::Create(typed) => create(typed),
         User::Password(typed) => set_password(typed),
         User::Disable(typed) => disable(typed),
+        User::Totp(typed) => factor::run(typed),
+        User::Factors(typed) => factor::show(typed),
+        User::ResetFactors(typed) => factor::reset(typed),
     }
 }
 

@@ -1,9 +1,9 @@
 use super::keys_and_sessions::{Key, Session};
 use super::oidc::Oidc;
 use super::password::Passwords;
+use super::second_factor::{FactorError, FactorUse, Factors};
 use super::stored::{self, StoredCode, StoredKey, StoredPerson, StoredSession};
 use super::throttle::{NameHash, Network, Throttle};
-use super::second_factor::{FactorError, FactorUse, Factors};
 use super::{AuthError, Caller, Credential, FactorAnswer, Proof};
 use crate::grant::{Member, Policies};
 use crate::keys::{KeyRing, MacKey, PassphraseCost};
@@ -12,8 +12,8 @@ use model::{Clock, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// All people, API keys and sessions of a node, in memory; every change is in the record store
 /// before it is answered, and taking back takes effect at once, also for requests under way.

@@ -19,7 +19,10 @@ pub(super) struct ProviderKey {
 }
 
 enum Material {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
     /// Uncompressed point.
     P256(Vec<u8>),
 }
@@ -200,12 +203,14 @@ pub(super) mod signer {
 
         pub(crate) fn sign_with(&self, head: &str, claims: &Value) -> String {
             let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-            let signed = format!("{}.{}", text(head.as_bytes()), text(claims.to_string().as_bytes()));
+            let signed =
+                format!("{}.{}", text(head.as_bytes()), text(claims.to_string().as_bytes()));
             let random = SystemRandom::new();
             let signature = match self {
                 Signer::Rs256(pair, _) => {
                     let mut signature = vec![0; pair.public_modulus_len()];
-                    pair.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature).unwrap();
+                    pair.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature)
+                        .unwrap();
                     signature
                 }
                 Signer::Es256(pair, _) => {
@@ -267,7 +272,8 @@ mod tests {
             let token = rsa.sign_with(head, &claims);
             assert_eq!(verified(&token, &known), Err(TokenError::UnknownKey), "{head}");
         }
-        let crit = rsa.sign_with(r#"{"alg":"RS256","kid":"r","crit":["b64"],"b64":false}"#, &claims);
+        let crit =
+            rsa.sign_with(r#"{"alg":"RS256","kid":"r","crit":["b64"],"b64":false}"#, &claims);
         assert_eq!(verified(&crit, &known), Err(TokenError::Unreadable));
         let nameless = rsa.sign_with(r#"{"alg":"RS256"}"#, &claims);
         assert_eq!(verified(&nameless, &known), Ok(claims));

@@ -158,8 +158,12 @@ enum Proof {
     PasswordAndFactor,
     /// The company's identity provider said so.
     Federated,
-    ApiKey { id: String },
-    Session { started_at: Timestamp },
+    ApiKey {
+        id: String,
+    },
+    Session {
+        started_at: Timestamp,
+    },
 }
 
 impl Proof {

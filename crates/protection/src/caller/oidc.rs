@@ -58,7 +58,8 @@ impl OidcSettings {
         for entry in entries {
             is_empty = false;
             let wrong = || OidcSettingsError(entry.to_owned());
-            let (key, value) = entry.split_once('=').filter(|(_, v)| !v.is_empty()).ok_or_else(wrong)?;
+            let (key, value) =
+                entry.split_once('=').filter(|(_, v)| !v.is_empty()).ok_or_else(wrong)?;
             // A group may have `=` in its name; a role has not.
             if entry.starts_with("role:") {
                 let (group, role) = entry["role:".len()..].rsplit_once('=').ok_or_else(wrong)?;
@@ -137,7 +138,9 @@ pub enum OidcError {
     #[error("the identity provider's token is not for us: its claim `{0}` is wrong or missing")]
     Claim(String),
     /// No account can have this name.
-    #[error("the identity provider's name for the person is no account name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, `@`")]
+    #[error(
+        "the identity provider's name for the person is no account name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, `@`"
+    )]
     Name,
     /// Another person of the provider, or an account of our own, has this name.
     #[error("there is an account of this name that is not the provider's; ask an administrator")]
@@ -299,9 +302,8 @@ impl Oidc {
     ) -> Result<(Endpoints, Arc<Vec<ProviderKey>>), OidcError> {
         // Held while the provider is asked: all others want the same answer.
         let mut known = self.known.lock();
-        let is_current = |known: &&Known| {
-            known.issuer == settings.issuer && is_within(known.at, now, age_ms)
-        };
+        let is_current =
+            |known: &&Known| known.issuer == settings.issuer && is_within(known.at, now, age_ms);
         if let Some(known) = known.as_ref().filter(is_current) {
             return Ok((known.endpoints.clone(), Arc::clone(&known.keys)));
         }
@@ -313,11 +315,8 @@ impl Oidc {
         if endpoints.issuer != settings.issuer {
             return Err(OidcError::Answer { what, why: "it names another issuer" });
         }
-        let all = [
-            &endpoints.authorization_endpoint,
-            &endpoints.token_endpoint,
-            &endpoints.jwks_uri,
-        ];
+        let all =
+            [&endpoints.authorization_endpoint, &endpoints.token_endpoint, &endpoints.jwks_uri];
         if !all.iter().all(|url| Origin::of(url).is_some_and(|origin| origin.is_private())) {
             return Err(OidcError::Answer { what, why: "an endpoint is not https" });
         }
@@ -363,14 +362,18 @@ impl Oidc {
             .with("accept", "application/json");
         if let Some(secret) = secret {
             // RFC 6749, 2.3.1: both are form-encoded first.
-            let pair = Zeroizing::new(format!("{}:{}", encoded(&settings.client_id), encoded(secret)));
+            let pair =
+                Zeroizing::new(format!("{}:{}", encoded(&settings.client_id), encoded(secret)));
             let header = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
             request = request.with("authorization", header.as_str());
         }
         let what = "answer to the code";
         let reply = self.outside.send(&request)?;
         if reply.status != 200 {
-            return Err(OidcError::Answer { what, why: "it refused the code, or our client secret" });
+            return Err(OidcError::Answer {
+                what,
+                why: "it refused the code, or our client secret",
+            });
         }
         let answer: TokenAnswer = serde_json::from_slice(&reply.body)
             .map_err(|_| OidcError::Answer { what, why: "it holds no id token" })?;
@@ -639,7 +642,8 @@ pub(super) mod tests {
             identity,
             Identity { name: "ada".into(), subject: "1234".into(), roles: vec![Role::Analyst] }
         );
-        provider.change(json!({ "groups": ["cn=ops,dc=example", "data team"], "aud": ["clerestory"] }));
+        provider
+            .change(json!({ "groups": ["cn=ops,dc=example", "data team"], "aud": ["clerestory"] }));
         let identity = log_in(&oidc(), &provider, NOW).unwrap();
         assert_eq!(identity.roles, [Role::Analyst, Role::Engineer]);
     }
@@ -667,7 +671,10 @@ pub(super) mod tests {
         ] {
             provider.change(change.clone());
             let error = log_in(&oidc(), &provider, NOW).unwrap_err();
-            assert!(matches!(&error, OidcError::Claim(claim) if claim == expected), "{change}: {error}");
+            assert!(
+                matches!(&error, OidcError::Claim(claim) if claim == expected),
+                "{change}: {error}"
+            );
         }
         for (change, expected) in [
             (json!({ "preferred_username": "Ada Lovelace" }), OidcError::Name),
@@ -753,7 +760,10 @@ pub(super) mod tests {
         assert!(said(&settings).contains("no answer from 127.0.0.1:1"));
         for (body, expected) in [
             ("<html>", "a member is missing"),
-            (r#"{"issuer":"https://other","authorization_endpoint":"","token_endpoint":"","jwks_uri":""}"#, "another issuer"),
+            (
+                r#"{"issuer":"https://other","authorization_endpoint":"","token_endpoint":"","jwks_uri":""}"#,
+                "another issuer",
+            ),
         ] {
             let server = Loopback::serve(move |_| (200, body.to_owned()));
             settings.issuer = server.url();

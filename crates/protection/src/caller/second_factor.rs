@@ -107,7 +107,9 @@ pub enum FactorError {
     #[error("there is no second factor on this account; set one up: `clerestory user totp enrol`")]
     NotEnrolled,
     /// Wrong, used, too early or too late.
-    #[error("the code is not valid: it counts once and for a minute; check the clock of the device")]
+    #[error(
+        "the code is not valid: it counts once and for a minute; check the clock of the device"
+    )]
     Code,
     /// The key's answer.
     #[error(transparent)]
@@ -176,10 +178,7 @@ impl StoredFactors {
 }
 
 impl Factors {
-    pub(super) fn open(
-        records: &dyn RecordStore,
-        ring: &KeyRing,
-    ) -> Result<Factors, RecordError> {
+    pub(super) fn open(records: &dyn RecordStore, ring: &KeyRing) -> Result<Factors, RecordError> {
         let of = stored::list::<StoredFactors>(records, SECOND_FACTOR)?.into_iter().collect();
         Ok(Factors {
             of: RwLock::new(of),

@@ -112,7 +112,8 @@ mod tests {
         let secret = new_secret();
         let at = |step: i64| Timestamp(step * STEP_MS + 29_999);
         let code = code_at(secret.as_slice(), 100, DIGITS);
-        for (now, expected) in [(98, None), (99, Some(100)), (100, Some(100)), (101, Some(100)), (102, None)]
+        for (now, expected) in
+            [(98, None), (99, Some(100)), (100, Some(100)), (101, Some(100)), (102, None)]
         {
             assert_eq!(step_of(secret.as_slice(), &code, at(now), 0), expected, "{now}");
         }

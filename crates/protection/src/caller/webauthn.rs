@@ -122,7 +122,9 @@ pub enum WebAuthnError {
     #[error("the signature is not by the registered key")]
     Signature,
     /// The key counted backwards: there are two of it.
-    #[error("the key counted backwards, so there may be a copy of it; remove it and register another")]
+    #[error(
+        "the key counted backwards, so there may be a copy of it; remove it and register another"
+    )]
     Copied,
 }
 
@@ -160,8 +162,7 @@ pub(super) fn assert(
     if key.host != origin.host {
         return Err(WebAuthnError::Origin);
     }
-    let client_data =
-        check_client_data(&answer.client_data, "webauthn.get", challenge, origin)?;
+    let client_data = check_client_data(&answer.client_data, "webauthn.get", challenge, origin)?;
     let bytes = decode(&answer.authenticator_data)?;
     let data = AuthenticatorData::read(&bytes, origin)?;
     let public_key = decode(&key.public_key)?;
@@ -178,8 +179,8 @@ pub(super) fn assert(
 
 /// The challenge that an answer says it answers, as it was asked.
 pub(super) fn challenge_in(client_data: &str) -> Result<String, WebAuthnError> {
-    let data: ClientData = serde_json::from_slice(&decode(client_data)?)
-        .map_err(|_| WebAuthnError::Unreadable)?;
+    let data: ClientData =
+        serde_json::from_slice(&decode(client_data)?).map_err(|_| WebAuthnError::Unreadable)?;
     Ok(data.challenge.trim_end_matches('=').to_owned())
 }
 
@@ -209,8 +210,7 @@ fn check_client_data(
     origin: &WebOrigin,
 ) -> Result<Vec<u8>, WebAuthnError> {
     let bytes = decode(text)?;
-    let data: ClientData =
-        serde_json::from_slice(&bytes).map_err(|_| WebAuthnError::Unreadable)?;
+    let data: ClientData = serde_json::from_slice(&bytes).map_err(|_| WebAuthnError::Unreadable)?;
     if data.kind != kind {
         return Err(WebAuthnError::Unreadable);
     }
@@ -273,7 +273,10 @@ enum PublicKey {
     /// Uncompressed point of P-256.
     Es256(Vec<u8>),
     EdDsa(Vec<u8>),
-    Rs256 { n: Vec<u8>, e: Vec<u8> },
+    Rs256 {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
 }
 
 impl PublicKey {
@@ -349,7 +352,9 @@ pub(super) mod authenticator {
     impl SoftKey {
         pub(crate) fn new(kind: &str, host: &str, origin: &str) -> SoftKey {
             let pair = match kind {
-                "ES256" => Pair::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()),
+                "ES256" => {
+                    Pair::Es256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap())
+                }
                 _ => Pair::EdDsa(Ed25519KeyPair::generate().unwrap()),
             };
             SoftKey {
@@ -483,7 +488,8 @@ mod tests {
             assert!(assert(&changed, &stored, CHALLENGE, &here()).is_err(), "data {at}");
         }
         for at in 0..decode(&answer.client_data).unwrap().len() {
-            let changed = Assertion { client_data: flipped(&answer.client_data, at), ..answer.clone() };
+            let changed =
+                Assertion { client_data: flipped(&answer.client_data, at), ..answer.clone() };
             assert!(assert(&changed, &stored, CHALLENGE, &here()).is_err(), "client data {at}");
         }
         for at in 0..decode(&answer.signature).unwrap().len() {
@@ -500,8 +506,14 @@ mod tests {
             change(&mut key);
             register(&key.create(&shown()), CHALLENGE, &here()).unwrap_err()
         };
-        assert_eq!(create(&|key| key.origin = "https://evil.example".into()), WebAuthnError::Origin);
-        assert_eq!(create(&|key| key.origin = "http://data.example.org:9200".into()), WebAuthnError::Origin);
+        assert_eq!(
+            create(&|key| key.origin = "https://evil.example".into()),
+            WebAuthnError::Origin
+        );
+        assert_eq!(
+            create(&|key| key.origin = "http://data.example.org:9200".into()),
+            WebAuthnError::Origin
+        );
         assert_eq!(create(&|key| key.host = "evil.example".into()), WebAuthnError::Origin);
         assert_eq!(create(&|key| key.flags = PRESENT), WebAuthnError::NotVerified);
         assert_eq!(create(&|key| key.flags = VERIFIED), WebAuthnError::NotVerified);
@@ -510,7 +522,8 @@ mod tests {
         let moved = assert(&key.get(&shown()), &stored, CHALLENGE, &elsewhere);
         assert_eq!(moved, Err(WebAuthnError::Origin));
         // A registration is no assertion.
-        let answer = Registration { client_data: key.get(&shown()).client_data, ..key.create(&shown()) };
+        let answer =
+            Registration { client_data: key.get(&shown()).client_data, ..key.create(&shown()) };
         assert_eq!(register(&answer, CHALLENGE, &here()), Err(WebAuthnError::Unreadable));
         let junk = Registration { client_data: "!".into(), attestation_object: String::new() };
         assert_eq!(register(&junk, CHALLENGE, &here()), Err(WebAuthnError::Unreadable));
@@ -531,7 +544,11 @@ mod tests {
     fn browsers_have_keys_for_names_only() {
         for (host, secure, expected) in [
             ("data.example.org", true, Some(("https://data.example.org", "data.example.org"))),
-            ("Data.Example.org:9200", true, Some(("https://data.example.org:9200", "data.example.org"))),
+            (
+                "Data.Example.org:9200",
+                true,
+                Some(("https://data.example.org:9200", "data.example.org")),
+            ),
             ("localhost:9200", false, Some(("http://localhost:9200", "localhost"))),
             ("localhost:9200", true, Some(("https://localhost:9200", "localhost"))),
             ("data.example.org", false, None),

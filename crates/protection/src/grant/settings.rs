@@ -157,8 +157,7 @@ impl Setting {
                 (Tighter::Fewer, Set(old), Set(new)) => new.is_subset(old),
                 (Tighter::FewerRoles, Set(old), Set(new)) => {
                     let gives_a_role = |entry: &String| entry.starts_with("role:");
-                    new.is_empty()
-                        || new.is_subset(old) && old.difference(new).all(gives_a_role)
+                    new.is_empty() || new.is_subset(old) && old.difference(new).all(gives_a_role)
                 }
                 (Tighter::Lower, Number(old), Number(new)) => new <= old,
                 (Tighter::Yes, Flag(_), Flag(new)) => *new,
@@ -310,7 +309,9 @@ mod tests {
         assert!(
             said(settings.set(Setting::GrantDaysMax, SettingValue::Number(0))).contains("days")
         );
-        assert!(said(settings.set(Setting::Oidc, set(&["issuer=http://x"]))).contains("client_id=ID"));
+        assert!(
+            said(settings.set(Setting::Oidc, set(&["issuer=http://x"]))).contains("client_id=ID")
+        );
         let provider = set(&["issuer=https://id.example.org", "client_id=x", "role:a=analyst"]);
         settings.set(Setting::Oidc, provider).unwrap();
         assert!(Setting::parse("tls").unwrap_err().to_string().contains("tls_on_loopback"));

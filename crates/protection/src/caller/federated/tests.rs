@@ -106,7 +106,13 @@ fn the_companys_directory_adds_people_without_a_role_and_shuts_them_out_at_once(
     let adm = administrator(&directory);
     let made = directory.add_external(&adm, "ada", Some("00u1")).unwrap();
     assert!(made.active && made.external_id.as_deref() == Some("00u1"));
-    assert!(directory.people(&adm).unwrap().iter().any(|person| person.name == "ada" && person.roles.is_empty()));
+    assert!(
+        directory
+            .people(&adm)
+            .unwrap()
+            .iter()
+            .any(|person| person.name == "ada" && person.roles.is_empty())
+    );
     let twice = directory.add_external(&adm, "ada", None);
     assert!(matches!(twice, Err(DirectoryError::Exists(_))));
     assert!(matches!(directory.add_external(&adm, "Ada L", None), Err(DirectoryError::Name)));

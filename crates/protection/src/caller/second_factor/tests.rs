@@ -178,9 +178,7 @@ fn a_key_registers_logs_in_and_proves_presence() {
     let house = house();
     let mut key = house.register();
     assert!(matches!(house.by_password("gus"), Err(AuthError::FactorNeeded)));
-    let ask = |password: &str| {
-        house.directory.ask_key_to_log_in("gus", password, None, &origin())
-    };
+    let ask = |password: &str| house.directory.ask_key_to_log_in("gus", password, None, &origin());
     assert!(matches!(ask("wrong password"), Err(AuthError::Invalid)));
     let nobody = house.directory.ask_key_to_log_in("adm", PASSWORD, None, &origin());
     assert!(matches!(nobody, Err(AuthError::Invalid)), "no key, the same answer");
@@ -295,9 +293,8 @@ fn an_administrator_who_resets_an_account_does_not_approve_with_it() {
     house.clock.advance(MINUTE);
     let gus = house.log_in(FactorAnswer::Code(&house.code(&secret))).unwrap();
     house.clock.advance(MINUTE);
-    let prove = |code: String| {
-        house.directory.prove_presence(&gus, "change 7", FactorAnswer::Code(&code))
-    };
+    let prove =
+        |code: String| house.directory.prove_presence(&gus, "change 7", FactorAnswer::Code(&code));
     let refused = prove(house.code(&secret)).unwrap_err();
     assert!(matches!(refused, FactorError::Reset(_)), "{refused}");
     assert!(house.directory.factors(&gus).unwrap().approves_from.is_some());

@@ -30,7 +30,10 @@ fn without_identity_every_route_gives_the_same_bytes() {
         r#"{"error":{"root_cause":[{"type":"security_exception","reason":"unable to authenticate this request; send Basic, ApiKey or Bearer credentials"}],"type":"security_exception","reason":"unable to authenticate this request; send Basic, ApiKey or Bearer credentials"},"status":401}"#
     );
     let names: Vec<&str> = expected.headers.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["www-authenticate", "content-type", "connection", "content-length"]);
+    assert_eq!(
+        names,
+        ["www-authenticate", "content-type", "cache-control", "connection", "content-length"]
+    );
     assert_eq!(expected.header("www-authenticate"), Some(r#"Basic realm="clerestory", ApiKey"#));
 
     let mut paths: Vec<String> = routes::all()

@@ -78,6 +78,7 @@ pub(crate) fn not_done(error: AccountError) -> ApiError {
         AccountError::Oidc(error) => oidc_refused(&error),
         AccountError::Refused(error) => refused(error),
         AccountError::NotDone(error) => not_changed(error),
+        AccountError::Change(error) => error.into(),
         _ => unavailable(&error),
     }
 }
@@ -104,7 +105,8 @@ fn not_changed(error: DirectoryError) -> ApiError {
     let reason = error.to_string();
     match error {
         DirectoryError::CallerExpired => ApiError::unauthenticated(),
-        DirectoryError::NotAllowed
+        DirectoryError::ResetTakesTwo(_)
+        | DirectoryError::NotAllowed
         | DirectoryError::RoleNotHeld(_)
         | DirectoryError::NeedsPassword => ApiError::forbidden(reason),
         DirectoryError::NoPerson(_) | DirectoryError::NoKey => ApiError::not_found(reason),
@@ -181,14 +183,14 @@ pub(crate) fn people(engine: &Engine, caller: &Caller) -> Result<Vec<PersonRecor
         .collect())
 }
 
-/// Makes an account.
+/// Makes an account; gives the number of the change with which its roles wait, if they do.
 pub(crate) fn create_person(
     engine: &Engine,
     caller: &Caller,
     name: &str,
     password: &str,
     roles: &[String],
-) -> Result<(), ApiError> {
+) -> Result<Option<u64>, ApiError> {
     let roles = read_roles(roles)?;
     engine.create_person(caller, name, password, &roles).map_err(not_done)
 }

@@ -4,6 +4,7 @@ use crate::request::{Peer, Verb};
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use engine::Caller;
 use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Uri};
 
@@ -21,6 +22,22 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// What the answer is for, in the caller's words.
+const PURPOSE: HeaderName = HeaderName::from_static("x-clerestory-purpose");
+/// A longer one is cut: it stands in every audit record.
+const PURPOSE_CHARS_MAX: usize = 200;
+
+/// The caller with the purpose that the request states.
+pub(crate) fn with_purpose(caller: Caller, headers: &HeaderMap) -> Caller {
+    let stated = headers.get(PURPOSE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    match stated.map(str::trim).filter(|stated| !stated.is_empty()) {
+        Some(stated) => {
+            caller.for_purpose(&stated.chars().take(PURPOSE_CHARS_MAX).collect::<String>())
+        }
+        None => caller,
+    }
+}
 
 /// Credentials as a request carries them. Not `Debug`: they are secrets.
 pub(crate) enum Sent {

@@ -1,7 +1,9 @@
 //! All routes at a glance.
 
 use crate::elasticsearch::{bulk, cat, cluster, document, index, info, search, security, sql};
-use crate::native::{audit, factors, keys, metrics, oidc, people, ring, rulings, scim, tables};
+use crate::native::{
+    audit, changes, factors, keys, metrics, oidc, people, ring, rulings, scim, tables,
+};
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
 use crate::ui;
@@ -166,6 +168,7 @@ mod params {
     pub(super) const RULINGS: &[&str] = &["table"];
     pub(super) const SCIM: &[&str] =
         &["filter", "startIndex", "count", "attributes", "excludedAttributes"];
+    pub(super) const REACH: &[&str] = &["person", "table"];
     pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "kind", "action", "limit"];
 }
 
@@ -256,7 +259,7 @@ fn elasticsearch() -> Vec<Route> {
 fn native() -> Vec<Route> {
     use Reads::{Json, Nothing, Yaml};
     use Work::{Question, Quick, Write};
-    use params::{AUDIT, NONE, RULINGS, SCIM};
+    use params::{AUDIT, NONE, REACH, RULINGS, SCIM};
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
@@ -293,6 +296,17 @@ fn native() -> Vec<Route> {
         route(&[Put],               "/_clerestory/scim/v2/Users/{id}", Json,   Write,    SCIM,       known(scim::replace)),
         route(&[Patch],             "/_clerestory/scim/v2/Users/{id}", Json,   Write,    SCIM,       known(scim::patch)),
         route(&[Delete],            "/_clerestory/scim/v2/Users/{id}", Nothing, Write,   SCIM,       known(scim::remove)),
+        route(&[Get],               "/_clerestory/policy",            Nothing, Quick,    NONE,       known(changes::policy)),
+        route(&[Get],               "/_clerestory/grants",            Nothing, Quick,    NONE,       known(changes::grants)),
+        route(&[Get],               "/_clerestory/reach",             Nothing, Quick,    REACH,      known(changes::reach)),
+        route(&[Get],               "/_clerestory/changes",           Nothing, Quick,    NONE,       known(changes::list)),
+        route(&[Post],              "/_clerestory/changes",           Json,    Write,    NONE,       known(changes::propose)),
+        route(&[Get],               "/_clerestory/changes/{id}",      Nothing, Quick,    NONE,       known(changes::show)),
+        route(&[Post],              "/_clerestory/changes/{id}/_approve", Json, Write,   NONE,       known(changes::approve)),
+        route(&[Post],              "/_clerestory/break-glass",       Json,    Write,    NONE,       known(changes::break_glass)),
+        route(&[Post],              "/_clerestory/changes/{id}/_reject", Json,  Write,   NONE,       known(changes::reject)),
+        route(&[Post],              "/_clerestory/changes/{id}/_withdraw", Nothing, Write, NONE,     known(changes::withdraw)),
+        route(&[Get],               "/_clerestory/notices",           Nothing, Quick,    NONE,       known(changes::notices)),
         route(&[Get],               "/_clerestory/keys",              Nothing, Quick,    NONE,       known(keys::list)),
         route(&[Post],              "/_clerestory/keys",              Json,    Write,    NONE,       known(keys::create)),
         route(&[Delete],            "/_clerestory/keys/{id}",         Nothing, Write,    NONE,       known(keys::revoke)),

@@ -26,6 +26,8 @@ pub(crate) struct Client {
     agent: Agent,
     base: String,
     authorization: Option<Secret>,
+    /// What the answers are for.
+    purpose: Option<String>,
 }
 
 /// An `Authorization` header: wiped when dropped, never printed.
@@ -63,6 +65,7 @@ impl Client {
     pub(crate) fn connect(connection: &Connection) -> Result<Client> {
         let mut client = Client::anonymous(&connection.url, connection.ca.as_deref())?;
         let mut code = None;
+        client.purpose.clone_from(&connection.purpose);
         client.authorization = match (&connection.api_key, &connection.login) {
             (Some(key), _) => Some(Secret(Zeroizing::new(format!("ApiKey {}", key.trim())))),
             (None, Some(name)) => {
@@ -135,7 +138,12 @@ impl Client {
             .timeout_recv_response(Some(ANSWER_WAIT))
             .user_agent(concat!("clerestory/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Client { agent: config.new_agent(), base: base.to_owned(), authorization: None })
+        Ok(Client {
+            agent: config.new_agent(),
+            base: base.to_owned(),
+            authorization: None,
+            purpose: None,
+        })
     }
 
     /// The same server as somebody else.
@@ -154,6 +162,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(Secret(authorization)) = &self.authorization {
             request = request.header("authorization", authorization.as_str());
+        }
+        if let Some(purpose) = &self.purpose {
+            request = request.header("x-clerestory-purpose", purpose);
         }
         let unsent = |error: ureq::http::Error| Failure::wrong_use(error.to_string());
         let sent = match body {

@@ -79,10 +79,11 @@ impl Node {
             }
             None => Certificate::Made { folder: self.dir.join("tls"), names: tls.names.clone() },
         };
+        self.engine.check_listener(address)?;
         let settings = api::Settings {
             address,
             certificate,
-            tls_on_loopback: tls.on_loopback,
+            tls_on_loopback: tls.on_loopback || self.engine.wants_tls_on_loopback(),
             limits: Limits::default(),
         };
         let server = Server::start(Arc::clone(&self.engine), &settings)?;

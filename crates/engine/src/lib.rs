@@ -25,9 +25,12 @@
 mod admin;
 mod audit;
 mod bulk;
+mod carry_out;
+mod change;
 mod document;
 mod error;
 mod factors;
+mod listener;
 mod mapping;
 mod metric;
 mod offline;

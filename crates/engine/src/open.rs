@@ -6,6 +6,7 @@ use model::{Clock, SystemClock, TableId};
 use parking_lot::{Mutex, RwLock};
 use protection::audit::{AuditError, AuditLog, Event, EventKind};
 use protection::caller::{Directory, DirectoryError};
+use protection::change::Changes;
 use protection::classify::Classifier;
 use protection::grant::Policies;
 use protection::keys::{KeyError, KeyRing, Unlock};
@@ -103,6 +104,7 @@ pub struct Engine {
     pub(crate) pseudonyms: Arc<Pseudonyms>,
     pub(crate) directory: Directory,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) changes: Changes,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) guard: Guard,
     pub(crate) clock: Arc<dyn Clock>,
@@ -172,6 +174,16 @@ impl Engine {
             Arc::clone(store.catalog()) as Arc<dyn RecordStore>,
             Arc::clone(&clock),
         )?;
+        let changes = Changes::open(
+            Arc::clone(&policies),
+            Arc::clone(&audit),
+            Arc::clone(store.catalog()) as Arc<dyn RecordStore>,
+            Arc::clone(&clock),
+        )?;
+        // Whatever the catalog says: where rows are, founding is over.
+        if policies.is_founding() && holds_rows(&store)? {
+            policies.end_founding()?;
+        }
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
         audit.append_durable(&Event::new(EventKind::Started))?;
         Ok(Engine {
@@ -182,6 +194,7 @@ impl Engine {
             pseudonyms,
             directory,
             policies,
+            changes,
             audit,
             guard,
             clock,
@@ -227,4 +240,13 @@ impl Engine {
             tracing::error!(cause = chain(&error), "audit record not written");
         }
     }
+}
+
+fn holds_rows(store: &Store) -> Result<bool, StoreError> {
+    for table in store.tables() {
+        if store.stats(table.id)?.rows > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

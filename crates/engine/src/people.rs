@@ -4,6 +4,7 @@
 //! What shuts somebody out is done in any case: a full disk must not keep a thief inside.
 
 use crate::Engine;
+use crate::EngineError;
 use crate::error::chain;
 use model::Timestamp;
 use protection::audit::{Event, EventKind, RecordId};
@@ -30,6 +31,9 @@ pub enum AccountError {
     /// The identity provider let nobody in.
     #[error(transparent)]
     Oidc(#[from] OidcError),
+    /// The roles of an account were not proposed.
+    #[error(transparent)]
+    Change(#[from] EngineError),
     /// Without a record nobody is let in.
     #[error("the audit record cannot be written, so nothing is changed; free its disk")]
     NotRecorded,
@@ -176,20 +180,22 @@ impl Engine {
         Ok(self.directory.people(by)?)
     }
 
-    /// Makes an account.
+    /// Makes an account. Its roles let somebody do more than before, so they wait for a second
+    /// person: the number of that change; `None` if they are in force at once.
     ///
     /// # Errors
-    /// As [`Directory::create_person`]; or if it cannot be recorded.
+    /// As [`Directory::create_person`]; if the roles cannot be proposed, or it cannot be recorded.
     pub fn create_person(
         &self,
         by: &Caller,
         name: &str,
         password: &str,
         roles: &[Role],
-    ) -> Result<(), AccountError> {
+    ) -> Result<Option<u64>, AccountError> {
         let event =
             Event { shape: words_of(roles), ..about(EventKind::PersonCreated, Some(by), name) };
-        self.let_in(event, |directory| directory.create_person(by, name, password, roles))
+        self.let_in(event, |directory| directory.create_person(by, name, password))?;
+        Ok(self.propose_roles(by, name, roles)?)
     }
 
     /// Changes the password of an account and ends its sessions.
@@ -352,6 +358,8 @@ login [ada] [password] [2001:db8:1:2::/64] [] begun
 login [ada] [password] [2001:db8:1:2::/64] [] done
 person_created [ada] [SESSION] [bob] [analyst] begun
 person_created [ada] [SESSION] [bob] [analyst] done
+policy_changed [ada] [SESSION] [] [bob becomes analyst] begun
+policy_changed [ada] [SESSION] [] [bob becomes analyst] done
 person_created [ada] [SESSION] [bob] [analyst] begun
 person_created [ada] [SESSION] [bob] [analyst] refused: there is an account `bob` already
 key_created [ada] [SESSION] [mine] [administrator, without end] begun

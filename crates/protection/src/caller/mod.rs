@@ -272,6 +272,12 @@ impl Caller {
         }
     }
 
+    /// The same account behind an API key.
+    #[cfg(test)]
+    pub(crate) fn with_key(self) -> Caller {
+        Caller { proof: Proof::ApiKey { id: "k".to_owned() }, credential: "key:k".into(), ..self }
+    }
+
     #[cfg(test)]
     pub(crate) fn until(mut self, expires: Timestamp) -> Caller {
         self.expires = Some(expires);
@@ -349,6 +355,11 @@ pub enum DirectoryError {
     /// The end lies in the past.
     #[error("the key would have expired already; give an end in the future")]
     EndInPast,
+    /// Whoever sets another's password can be that person.
+    #[error(
+        "setting the password of `{0}` takes a second person: clerestory change propose --reset-password {0}"
+    )]
+    ResetTakesTwo(String),
     /// Nobody could manage people any more.
     #[error("this is the last administrator; make another one first")]
     LastAdministrator,

@@ -7,8 +7,8 @@ use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
     AccountError, ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller,
-    Credential, DirectoryError, Engine, NewRuling, RingStatus, Role, SqlAnswer, TableStats,
-    WriteOptions,
+    Credential, DirectoryError, Engine, FactorAnswer, FactorError, NewRuling, OidcError,
+    RingStatus, Role, SessionToken, SqlAnswer, TableStats, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -23,8 +23,12 @@ pub(crate) fn authenticate(
     address: IpAddr,
 ) -> Result<Caller, ApiError> {
     let credential = match sent {
-        Sent::Basic { name, password } => {
+        Sent::Basic { name, password, code: None } => {
             Credential::Password { name, password, network: Some(address) }
+        }
+        Sent::Basic { name, password, code: Some(code) } => {
+            let factor = FactorAnswer::Code(code);
+            Credential::WithFactor { name, password, factor, network: Some(address) }
         }
         Sent::ApiKey(key) => Credential::ApiKey(key),
         Sent::Bearer(token) => Credential::Bearer(token),
@@ -38,10 +42,20 @@ pub(crate) fn log_in(
     engine: &Engine,
     name: &str,
     password: &str,
+    factor: Option<FactorAnswer<'_>>,
     address: IpAddr,
 ) -> Result<String, ApiError> {
-    let token = engine.log_in(name, password, Some(address)).map_err(not_done)?;
+    let token = engine.log_in(name, password, factor, Some(address)).map_err(not_done)?;
     Ok(token.as_str().to_owned())
+}
+
+/// Starts the session of somebody who sent a password along.
+pub(crate) fn start_session(
+    engine: &Engine,
+    caller: &Caller,
+    address: IpAddr,
+) -> Result<SessionToken, ApiError> {
+    engine.start_session(caller, Some(address)).map_err(not_done)
 }
 
 /// Ends a browser's session.
@@ -58,22 +72,45 @@ fn refused(error: AuthError) -> ApiError {
     }
 }
 
-fn not_done(error: AccountError) -> ApiError {
+pub(crate) fn not_done(error: AccountError) -> ApiError {
     match error {
+        AccountError::Factor(error) => factor_refused(error),
+        AccountError::Oidc(error) => oidc_refused(&error),
         AccountError::Refused(error) => refused(error),
         AccountError::NotDone(error) => not_changed(error),
+        AccountError::Change(error) => error.into(),
         _ => unavailable(&error),
     }
+}
+
+fn factor_refused(error: FactorError) -> ApiError {
+    let reason = error.to_string();
+    match error {
+        FactorError::CallerExpired => ApiError::unauthenticated(),
+        FactorError::Throttled(_) => ApiError::busy(reason),
+        FactorError::NoKey => ApiError::not_found(reason),
+        FactorError::KeyName | FactorError::TooMany => ApiError::illegal_argument(reason),
+        FactorError::Records(cause) => unavailable(&cause),
+        _ => ApiError::forbidden(reason),
+    }
+}
+
+/// Where the provider is asked the caller is nobody yet, and is told nothing.
+fn oidc_refused(error: &OidcError) -> ApiError {
+    tracing::warn!(%error, "log-in with the identity provider refused");
+    ApiError::unauthenticated()
 }
 
 fn not_changed(error: DirectoryError) -> ApiError {
     let reason = error.to_string();
     match error {
         DirectoryError::CallerExpired => ApiError::unauthenticated(),
-        DirectoryError::NotAllowed
+        DirectoryError::ResetTakesTwo(_)
+        | DirectoryError::NotAllowed
         | DirectoryError::RoleNotHeld(_)
         | DirectoryError::NeedsPassword => ApiError::forbidden(reason),
         DirectoryError::NoPerson(_) | DirectoryError::NoKey => ApiError::not_found(reason),
+        DirectoryError::EnablingWaits(_) => ApiError::forbidden(reason),
         DirectoryError::Exists(_) => {
             ApiError::new(StatusCode::CONFLICT, "resource_already_exists_exception", reason)
         }
@@ -146,14 +183,14 @@ pub(crate) fn people(engine: &Engine, caller: &Caller) -> Result<Vec<PersonRecor
         .collect())
 }
 
-/// Makes an account.
+/// Makes an account; gives the number of the change with which its roles wait, if they do.
 pub(crate) fn create_person(
     engine: &Engine,
     caller: &Caller,
     name: &str,
     password: &str,
     roles: &[String],
-) -> Result<(), ApiError> {
+) -> Result<Option<u64>, ApiError> {
     let roles = read_roles(roles)?;
     engine.create_person(caller, name, password, &roles).map_err(not_done)
 }

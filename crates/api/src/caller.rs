@@ -4,11 +4,15 @@ use crate::request::{Peer, Verb};
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use engine::Caller;
 use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Uri};
 
 /// The cookie of a browser's session.
 pub(crate) const SESSION_COOKIE: &str = "clerestory_session";
+
+/// A second factor beside a Basic header.
+const CODE: HeaderName = HeaderName::from_static("x-clerestory-code");
 
 /// What the web UI sends along when its scripts change something.
 const OWN_SCRIPT: HeaderName = HeaderName::from_static("x-clerestory-request");
@@ -19,6 +23,22 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// What the answer is for, in the caller's words.
+const PURPOSE: HeaderName = HeaderName::from_static("x-clerestory-purpose");
+/// A longer one is cut: it stands in every audit record.
+const PURPOSE_CHARS_MAX: usize = 200;
+
+/// The caller with the purpose that the request states.
+pub(crate) fn with_purpose(caller: Caller, headers: &HeaderMap) -> Caller {
+    let stated = headers.get(PURPOSE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    match stated.map(str::trim).filter(|stated| !stated.is_empty()) {
+        Some(stated) => {
+            caller.for_purpose(&stated.chars().take(PURPOSE_CHARS_MAX).collect::<String>())
+        }
+        None => caller,
+    }
+}
+
 /// Credentials as a request carries them. Not `Debug`: they are secrets.
 pub(crate) enum Sent {
     /// Name and password.
@@ -27,6 +47,8 @@ pub(crate) enum Sent {
         name: String,
         /// The password.
         password: String,
+        /// A code of an app, for accounts that have one.
+        code: Option<String>,
     },
     /// An API key, as `Authorization: ApiKey` carries it.
     ApiKey(String),
@@ -48,7 +70,13 @@ impl Sent {
 pub(crate) fn sent(headers: &HeaderMap) -> Option<Sent> {
     let mut authorizations = headers.get_all(AUTHORIZATION).iter();
     match (authorizations.next(), authorizations.next()) {
-        (Some(value), None) => authorization(value),
+        (Some(value), None) => match authorization(value)? {
+            Sent::Basic { name, password, .. } => {
+                let code = headers.get(CODE).and_then(|code| code.to_str().ok());
+                Some(Sent::Basic { name, password, code: code.map(str::to_owned) })
+            }
+            other => Some(other),
+        },
         (Some(_), Some(_)) => None,
         (None, _) => session(headers).map(Sent::Session),
     }
@@ -60,7 +88,8 @@ fn authorization(value: &HeaderValue) -> Option<Sent> {
     if scheme.eq_ignore_ascii_case("basic") {
         let decoded = String::from_utf8(BASE64.decode(rest).ok()?).ok()?;
         let (name, password) = decoded.split_once(':')?;
-        return Some(Sent::Basic { name: name.to_owned(), password: password.to_owned() });
+        let (name, password) = (name.to_owned(), password.to_owned());
+        return Some(Sent::Basic { name, password, code: None });
     }
     if scheme.eq_ignore_ascii_case("apikey") {
         return Some(Sent::ApiKey(rest.to_owned()));
@@ -70,11 +99,16 @@ fn authorization(value: &HeaderValue) -> Option<Sent> {
 
 /// The session token of the cookie.
 pub(crate) fn session(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, SESSION_COOKIE)
+}
+
+/// The value of a cookie, if there is one that is not empty.
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let value = cookies.find_map(|line| {
         line.split(';').find_map(|pair| {
-            let (name, value) = pair.trim().split_once('=')?;
-            (name == SESSION_COOKIE).then_some(value)
+            let (key, value) = pair.trim().split_once('=')?;
+            (key == name).then_some(value)
         })
     })?;
     (!value.is_empty()).then(|| value.to_owned())
@@ -145,7 +179,9 @@ mod tests {
     fn read(lines: &[(&'static str, &'static str)]) -> String {
         match sent(&headers(lines)) {
             None => "nobody".to_owned(),
-            Some(Sent::Basic { name, password }) => format!("basic {name} {password}"),
+            Some(Sent::Basic { name, password, code }) => {
+                format!("basic {name} {password}{}", code.unwrap_or_default())
+            }
             Some(Sent::ApiKey(key)) => format!("key {key}"),
             Some(Sent::Bearer(token)) => format!("bearer {token}"),
             Some(Sent::Session(token)) => format!("session {token}"),
@@ -157,6 +193,8 @@ mod tests {
         assert_eq!(read(&[]), "nobody");
         assert_eq!(read(&[("authorization", "Basic YWRhOnA6dw==")]), "basic ada p:w");
         assert_eq!(read(&[("authorization", "basic YWRhOnA6dw")]), "basic ada p:w");
+        let with_code = [("authorization", "Basic YWRhOnA6dw=="), ("x-clerestory-code", "123456")];
+        assert_eq!(read(&with_code), "basic ada p:w123456");
         assert_eq!(read(&[("authorization", "Basic ???")]), "nobody");
         assert_eq!(read(&[("authorization", "Basic YWRh")]), "nobody", "no colon");
         assert_eq!(read(&[("authorization", "ApiKey abc=")]), "key abc=");

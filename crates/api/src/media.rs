@@ -81,7 +81,9 @@ pub(crate) fn content(headers: &HeaderMap) -> Result<Content, ApiError> {
     let media = MediaType::parse(text);
     media.version("Content-Type")?;
     match media.name.as_str() {
-        "application/json" | "application/vnd.elasticsearch+json" => Ok(Content::Json),
+        "application/json" | "application/vnd.elasticsearch+json" | "application/scim+json" => {
+            Ok(Content::Json)
+        }
         "application/x-ndjson"
         | "application/ndjson"
         | "application/vnd.elasticsearch+x-ndjson" => Ok(Content::Ndjson),

@@ -17,6 +17,8 @@ pub(crate) enum Verb {
     Post,
     /// Makes or replaces something.
     Put,
+    /// Changes a part of something.
+    Patch,
     /// Removes something.
     Delete,
 }
@@ -24,7 +26,8 @@ pub(crate) enum Verb {
 impl Verb {
     /// All verbs.
     #[cfg(test)]
-    pub(crate) const ALL: [Verb; 5] = [Verb::Get, Verb::Head, Verb::Post, Verb::Put, Verb::Delete];
+    pub(crate) const ALL: [Verb; 6] =
+        [Verb::Get, Verb::Head, Verb::Post, Verb::Put, Verb::Patch, Verb::Delete];
 
     /// The verb of an HTTP method; `None` for methods that no route has.
     pub(crate) fn of(method: &Method) -> Option<Verb> {
@@ -33,6 +36,7 @@ impl Verb {
             Method::HEAD => Verb::Head,
             Method::POST => Verb::Post,
             Method::PUT => Verb::Put,
+            Method::PATCH => Verb::Patch,
             Method::DELETE => Verb::Delete,
             _ => return None,
         })
@@ -45,6 +49,7 @@ impl Verb {
             Verb::Head => "HEAD",
             Verb::Post => "POST",
             Verb::Put => "PUT",
+            Verb::Patch => "PATCH",
             Verb::Delete => "DELETE",
         }
     }

@@ -1,8 +1,10 @@
 //! All routes at a glance.
 
 use crate::elasticsearch::{bulk, cat, cluster, document, index, info, search, security, sql};
-use crate::native::{audit, keys, metrics, people, ring, rulings, tables};
-use crate::request::Verb::{Delete, Get, Head, Post, Put};
+use crate::native::{
+    audit, changes, factors, keys, metrics, oidc, people, ring, rulings, scim, tables,
+};
+use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
 use crate::ui;
 use std::sync::LazyLock;
@@ -164,6 +166,9 @@ mod params {
     ];
     pub(super) const SQL: &[&str] = &["delimiter"];
     pub(super) const RULINGS: &[&str] = &["table"];
+    pub(super) const SCIM: &[&str] =
+        &["filter", "startIndex", "count", "attributes", "excludedAttributes"];
+    pub(super) const REACH: &[&str] = &["person", "table"];
     pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "kind", "action", "limit"];
 }
 
@@ -254,7 +259,7 @@ fn elasticsearch() -> Vec<Route> {
 fn native() -> Vec<Route> {
     use Reads::{Json, Nothing, Yaml};
     use Work::{Question, Quick, Write};
-    use params::{AUDIT, NONE, RULINGS};
+    use params::{AUDIT, NONE, REACH, RULINGS, SCIM};
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
@@ -273,6 +278,35 @@ fn native() -> Vec<Route> {
         route(&[Post],              "/_clerestory/people",            Json,    Write,    NONE,       known(people::create)),
         route(&[Post],              "/_clerestory/people/{name}/_password", Json, Write, NONE,       known(people::set_password)),
         route(&[Post],              "/_clerestory/people/{name}/_disable", Nothing, Write, NONE,     known(people::disable)),
+        route(&[Post],              "/_clerestory/people/{name}/_reset_factors", Nothing, Write, NONE, known(factors::reset)),
+        route(&[Post],              "/_clerestory/session",           Nothing, Write,    NONE,       known(factors::start_session)),
+        route(&[Get],               "/_clerestory/factors",           Nothing, Quick,    NONE,       known(factors::show)),
+        route(&[Post],              "/_clerestory/factors/totp",      Json,    Write,    NONE,       known(factors::begin_totp)),
+        route(&[Delete],            "/_clerestory/factors/totp",      Json,    Write,    NONE,       known(factors::remove_totp)),
+        route(&[Post],              "/_clerestory/factors/totp/_confirm", Json, Write,   NONE,       known(factors::confirm_totp)),
+        route(&[Post],              "/_clerestory/factors/keys",      Json,    Write,    NONE,       known(factors::finish_key)),
+        route(&[Post],              "/_clerestory/factors/keys/_begin", Json,  Write,    NONE,       known(factors::begin_key)),
+        route(&[Delete],            "/_clerestory/factors/keys/{id}", Json,    Write,    NONE,       known(factors::remove_key)),
+        route(&[Post],              "/_clerestory/presence/_ask",     Json,    Quick,    NONE,       known(factors::ask_key)),
+        route(&[Put],               "/_clerestory/oidc/_secret",      Json,    Write,    NONE,       known(oidc::set_secret)),
+        route(&[Get],               "/_clerestory/scim/v2/ServiceProviderConfig", Nothing, Quick, NONE, known(scim::config)),
+        route(&[Get],               "/_clerestory/scim/v2/Users",     Nothing, Quick,    SCIM,       known(scim::list)),
+        route(&[Post],              "/_clerestory/scim/v2/Users",     Json,    Write,    SCIM,       known(scim::create)),
+        route(&[Get],               "/_clerestory/scim/v2/Users/{id}", Nothing, Quick,   SCIM,       known(scim::show)),
+        route(&[Put],               "/_clerestory/scim/v2/Users/{id}", Json,   Write,    SCIM,       known(scim::replace)),
+        route(&[Patch],             "/_clerestory/scim/v2/Users/{id}", Json,   Write,    SCIM,       known(scim::patch)),
+        route(&[Delete],            "/_clerestory/scim/v2/Users/{id}", Nothing, Write,   SCIM,       known(scim::remove)),
+        route(&[Get],               "/_clerestory/policy",            Nothing, Quick,    NONE,       known(changes::policy)),
+        route(&[Get],               "/_clerestory/grants",            Nothing, Quick,    NONE,       known(changes::grants)),
+        route(&[Get],               "/_clerestory/reach",             Nothing, Quick,    REACH,      known(changes::reach)),
+        route(&[Get],               "/_clerestory/changes",           Nothing, Quick,    NONE,       known(changes::list)),
+        route(&[Post],              "/_clerestory/changes",           Json,    Write,    NONE,       known(changes::propose)),
+        route(&[Get],               "/_clerestory/changes/{id}",      Nothing, Quick,    NONE,       known(changes::show)),
+        route(&[Post],              "/_clerestory/changes/{id}/_approve", Json, Write,   NONE,       known(changes::approve)),
+        route(&[Post],              "/_clerestory/break-glass",       Json,    Write,    NONE,       known(changes::break_glass)),
+        route(&[Post],              "/_clerestory/changes/{id}/_reject", Json,  Write,   NONE,       known(changes::reject)),
+        route(&[Post],              "/_clerestory/changes/{id}/_withdraw", Nothing, Write, NONE,     known(changes::withdraw)),
+        route(&[Get],               "/_clerestory/notices",           Nothing, Quick,    NONE,       known(changes::notices)),
         route(&[Get],               "/_clerestory/keys",              Nothing, Quick,    NONE,       known(keys::list)),
         route(&[Post],              "/_clerestory/keys",              Json,    Write,    NONE,       known(keys::create)),
         route(&[Delete],            "/_clerestory/keys/{id}",         Nothing, Write,    NONE,       known(keys::revoke)),
@@ -294,8 +328,16 @@ mod tests {
             .filter(|route| matches!(route.door, Door::Anyone(_)))
             .map(|route| route.path)
             .collect();
-        let expected =
-            ["/_ui/login", "/_ui/login", "/_ui/enrol", "/_ui/enrol", "/_ui/assets/{file}"];
+        let expected = [
+            "/_ui/login",
+            "/_ui/login",
+            "/_ui/login/key",
+            "/_ui/oidc",
+            "/_ui/oidc/callback",
+            "/_ui/enrol",
+            "/_ui/enrol",
+            "/_ui/assets/{file}",
+        ];
         assert_eq!(open, expected);
     }
 

@@ -110,7 +110,7 @@ pub(crate) async fn answer(
         let sent = caller::sent(&head.headers);
         let comes_by_itself = sent.as_ref().is_some_and(Sent::comes_by_itself);
         match identify(&app, sent, peer).await {
-            Ok(caller) => Some((caller, comes_by_itself)),
+            Ok(caller) => Some((caller::with_purpose(caller, &head.headers), comes_by_itself)),
             Err(_) if caller::looks_for_a_page(verb, head.uri.path(), &head.headers) => {
                 return redirect_to_login(&path_and_query(&head.uri));
             }

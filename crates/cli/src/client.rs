@@ -12,6 +12,8 @@ use ureq::http::{Request, Response};
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use zeroize::Zeroizing;
 
+/// The header of a second factor.
+const CODE: &str = "x-clerestory-code";
 /// Longest answer that is read into memory.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
@@ -24,6 +26,8 @@ pub(crate) struct Client {
     agent: Agent,
     base: String,
     authorization: Option<Secret>,
+    /// What the answers are for.
+    purpose: Option<String>,
 }
 
 /// An `Authorization` header: wiped when dropped, never printed.
@@ -60,6 +64,8 @@ impl Client {
     /// A client for what was typed; asks for a password if `--login` wants one.
     pub(crate) fn connect(connection: &Connection) -> Result<Client> {
         let mut client = Client::anonymous(&connection.url, connection.ca.as_deref())?;
+        let mut code = None;
+        client.purpose.clone_from(&connection.purpose);
         client.authorization = match (&connection.api_key, &connection.login) {
             (Some(key), _) => Some(Secret(Zeroizing::new(format!("ApiKey {}", key.trim())))),
             (None, Some(name)) => {
@@ -69,6 +75,7 @@ impl Client {
                         Zeroizing::new(rpassword::prompt_password(format!("Password of {name}: "))?)
                     }
                 };
+                code = connection.login_code.as_deref().map(typed_code).transpose()?;
                 Some(Secret(basic(name, &password)))
             }
             (None, None) => {
@@ -78,7 +85,26 @@ impl Client {
                 .hint("set CLERESTORY_API_KEY, or give --login NAME"));
             }
         };
-        Ok(client)
+        match code {
+            Some(code) => client.into_session(&code),
+            None => Ok(client),
+        }
+    }
+
+    /// A code counts once, so it is changed for a session.
+    fn into_session(self, code: &str) -> Result<Client> {
+        let url = format!("{}/_clerestory/session", self.base);
+        let mut request = Request::builder().method("POST").uri(url).header(CODE, code);
+        if let Some(Secret(authorization)) = &self.authorization {
+            request = request.header("authorization", authorization.as_str());
+        }
+        let request = request.body(()).map_err(|error| Failure::wrong_use(error.to_string()))?;
+        let answer = self.read(self.agent.run(request))?.success()?;
+        let body: Value =
+            serde_json::from_slice(&answer.body).doing(|| "the answer is no JSON".to_owned())?;
+        let token = body["token"].as_str().unwrap_or("");
+        let header = Zeroizing::new(format!("Bearer {token}"));
+        Ok(Client { authorization: Some(Secret(header)), ..self })
     }
 
     /// A client that says nothing about who asks.
@@ -112,7 +138,12 @@ impl Client {
             .timeout_recv_response(Some(ANSWER_WAIT))
             .user_agent(concat!("clerestory/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Client { agent: config.new_agent(), base: base.to_owned(), authorization: None })
+        Ok(Client {
+            agent: config.new_agent(),
+            base: base.to_owned(),
+            authorization: None,
+            purpose: None,
+        })
     }
 
     /// The same server as somebody else.
@@ -131,6 +162,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(Secret(authorization)) = &self.authorization {
             request = request.header("authorization", authorization.as_str());
+        }
+        if let Some(purpose) = &self.purpose {
+            request = request.header("x-clerestory-purpose", purpose);
         }
         let unsent = |error: ureq::http::Error| Failure::wrong_use(error.to_string());
         let sent = match body {
@@ -196,9 +230,10 @@ impl Answer {
             reason.map_or_else(|| format!("status {}", self.status), crate::table::visible);
         let failure = Failure::new(reason);
         match self.status {
-            401 => {
-                failure.hint("check CLERESTORY_API_KEY; `clerestory key create NAME` makes a key")
-            }
+            401 => failure.hint(
+                "check CLERESTORY_API_KEY; `clerestory key create NAME` makes a key. With --login \
+                     and an app for codes: give --login-code",
+            ),
             403 => {
                 failure.hint("another role may do this; `clerestory user list` shows who has which")
             }
@@ -221,6 +256,14 @@ pub(crate) fn encoded(text: &str) -> String {
         }
     }
     out
+}
+
+/// The code itself, or what somebody types.
+fn typed_code(code: &str) -> Result<Zeroizing<String>> {
+    match code {
+        "-" => Ok(Zeroizing::new(rpassword::prompt_password("Code of your app: ")?)),
+        code => Ok(Zeroizing::new(code.to_owned())),
+    }
 }
 
 fn basic(name: &str, password: &str) -> Zeroizing<String> {

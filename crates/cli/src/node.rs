@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::key_place::KeyPlace;
+use crate::outside::HttpOutside;
 use crate::settings::TlsSettings;
 use api::{Certificate, Limits, Server};
 use engine::{AuditCheck, Engine, Role, Unlock};
@@ -30,7 +31,7 @@ impl Node {
         place.note(dir)?;
         let settings = engine::Settings::new(dir, place.unlock.clone());
         Engine::init(&settings)?;
-        Node::open_with(&settings)
+        Node::open_with(settings)
     }
 
     /// Opens a folder that [`Node::create`] made.
@@ -39,11 +40,12 @@ impl Node {
             return Err(Failure::new(format!("`{}` is no data folder", dir.display()))
                 .hint(format!("clerestory init --dir {}", dir.display())));
         }
-        Node::open_with(&engine::Settings::new(dir, unlock))
+        Node::open_with(engine::Settings::new(dir, unlock))
     }
 
-    fn open_with(settings: &engine::Settings) -> Result<Node> {
-        Ok(Node { dir: settings.dir.clone(), engine: Arc::new(Engine::open(settings)?) })
+    fn open_with(mut settings: engine::Settings) -> Result<Node> {
+        settings.outside = Some(Arc::new(HttpOutside::trusting(None)?));
+        Ok(Node { dir: settings.dir.clone(), engine: Arc::new(Engine::open(&settings)?) })
     }
 
     /// Makes the first administrator without an enrolment code.
@@ -77,10 +79,11 @@ impl Node {
             }
             None => Certificate::Made { folder: self.dir.join("tls"), names: tls.names.clone() },
         };
+        self.engine.check_listener(address)?;
         let settings = api::Settings {
             address,
             certificate,
-            tls_on_loopback: tls.on_loopback,
+            tls_on_loopback: tls.on_loopback || self.engine.wants_tls_on_loopback(),
             limits: Limits::default(),
         };
         let server = Server::start(Arc::clone(&self.engine), &settings)?;

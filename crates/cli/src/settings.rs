@@ -117,12 +117,59 @@ fn read_file(path: &Path) -> Result<SettingsFile> {
 }
 
 fn parse(text: &str) -> Result<SettingsFile> {
+    if let Some(failure) = forbidden(text) {
+        return Err(failure);
+    }
     serde_json::from_str(text).map_err(|error| {
-        Failure::wrong_use(error.to_string()).hint(
-            "known settings: dir, http, key_file, passphrase_file, key_service, \
-             tls.certificate, tls.key, tls.names, tls.on_loopback; nothing turns identity, encryption or the audit off",
-        )
+        Failure::wrong_use(error.to_string()).hint(format!(
+            "known settings: dir, http, key_file, passphrase_file, key_service, tls.certificate, \
+             tls.key, tls.names, tls.on_loopback; everything else stands in the catalog and takes \
+             two people: clerestory change set; {NO_SWITCH}"
+        ))
     })
+}
+
+/// True of every setting there is.
+const NO_SWITCH: &str = "nothing turns identity, encryption or the audit off";
+
+/// Settings that somebody may look for here, and what to do instead.
+const FORBIDDEN: [(&[&str], &str); 8] = [
+    (
+        &["anonymous", "security", "auth", "authentication", "xpack", "identity"],
+        "make people and keys: clerestory user create, clerestory key create",
+    ),
+    (&["encryption", "plaintext"], "everything on the disk is encrypted"),
+    (
+        &["listeners", "listen", "bind", "host", "hosts"],
+        "addresses off loopback take two people: clerestory change set listeners 192.0.2.7:9200",
+    ),
+    (
+        &["audit", "audit_sinks", "audit_sink"],
+        "a second copy of the record takes two people: clerestory change set audit_sinks",
+    ),
+    (
+        &["notify", "notifications", "webhook", "webhooks", "email"],
+        "who is told takes two people: clerestory change set notify",
+    ),
+    (&["key_export"], "taking keys out takes two people: clerestory change set key_export true"),
+    (
+        &["approvers", "roles", "grants", "members", "users", "policy"],
+        "who may do what takes two people: clerestory grant give, clerestory user roles",
+    ),
+    (
+        &["break_glass", "grant_days_max", "membership_days_max", "tls_on_loopback"],
+        "this stands in the catalog and takes two people: clerestory change set",
+    ),
+];
+
+fn forbidden(text: &str) -> Option<Failure> {
+    let file: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    let named = |key: &String| {
+        let (_, hint) = FORBIDDEN.iter().find(|(keys, _)| keys.contains(&key.as_str()))?;
+        let message = format!("`{key}` is no setting of a file");
+        Some(Failure::wrong_use(message).hint(format!("{hint}; {NO_SWITCH}")))
+    };
+    file.keys().find_map(named)
 }
 
 #[cfg(test)]
@@ -142,6 +189,23 @@ mod tests {
         ] {
             let failure = parse(text).unwrap_err();
             assert_eq!(failure.exit_code(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_forbidden_setting_says_what_to_do_instead() {
+        for (text, hint) in [
+            (r#"{"anonymous": true}"#, "nothing turns identity, encryption or the audit off"),
+            (r#"{"security": {"enabled": false}}"#, "clerestory user create"),
+            (r#"{"listeners": ["0.0.0.0:9200"]}"#, "clerestory change set listeners"),
+            (r#"{"audit": false}"#, "clerestory change set audit_sinks"),
+            (r#"{"notify": []}"#, "clerestory change set notify"),
+            (r#"{"key_export": true}"#, "clerestory change set key_export"),
+            (r#"{"approvers": ["me"]}"#, "clerestory grant give"),
+            (r#"{"htpp": 1}"#, "stands in the catalog"),
+        ] {
+            let failure = parse(text).unwrap_err();
+            assert!(failure.to_text().contains(hint), "{text}: {}", failure.to_text());
         }
     }
 

@@ -25,8 +25,12 @@
 mod admin;
 mod audit;
 mod bulk;
+mod carry_out;
+mod change;
 mod document;
 mod error;
+mod factors;
+mod listener;
 mod mapping;
 mod metric;
 mod offline;
@@ -51,8 +55,9 @@ pub use open::{Engine, OpenError, Settings};
 pub use people::AccountError;
 pub use protection::Released;
 pub use protection::caller::{
-    ApiKeySummary, AuthError, Caller, Credential, DirectoryError, NewApiKey, PersonSummary, Role,
-    SessionToken,
+    ApiKeySummary, Assertion, AuthError, Caller, Credential, DirectoryError, ExternalPerson,
+    FactorAnswer, FactorError, FactorSummary, NewApiKey, OidcBegun, OidcError, PersonSummary,
+    PresenceProof, Registration, Role, SessionToken, TotpEnrolment, WebOrigin,
 };
 pub use protection::grant::Action;
 pub use protection::keys::{

@@ -6,9 +6,11 @@ use model::{Clock, SystemClock, TableId};
 use parking_lot::{Mutex, RwLock};
 use protection::audit::{AuditError, AuditLog, Event, EventKind};
 use protection::caller::{Directory, DirectoryError};
+use protection::change::Changes;
 use protection::classify::Classifier;
 use protection::grant::Policies;
 use protection::keys::{KeyError, KeyRing, Unlock};
+use protection::outside::Outside;
 use protection::{Guard, Pseudonyms, RecordError, RecordStore, Sealer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ pub struct Settings {
     pub clock: Arc<dyn Clock>,
     /// The disk for log and segments; the catalog, the ring and the audit are on the real one.
     pub disk: Arc<dyn Disk>,
+    /// How services outside are asked, such as an identity provider; `None`: they are not.
+    pub outside: Option<Arc<dyn Outside>>,
     /// Rows after which a table's buffer becomes a segment; `None`: the store's own measure.
     pub flush_rows: Option<usize>,
 }
@@ -39,6 +43,7 @@ impl Settings {
             unlock,
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),
+            outside: None,
             flush_rows: None,
         }
     }
@@ -99,6 +104,7 @@ pub struct Engine {
     pub(crate) pseudonyms: Arc<Pseudonyms>,
     pub(crate) directory: Directory,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) changes: Changes,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) guard: Guard,
     pub(crate) clock: Arc<dyn Clock>,
@@ -153,6 +159,9 @@ impl Engine {
         let store = Store::open(store)?;
         let records: Arc<dyn RecordStore> = Arc::clone(store.catalog()) as Arc<dyn RecordStore>;
         let directory = Directory::open(records, Arc::clone(&keys), Arc::clone(&clock))?;
+        if let Some(outside) = &settings.outside {
+            directory.ask_outside(Arc::clone(outside));
+        }
         let audit = Arc::new(AuditLog::open(
             &settings.dir.join("audit"),
             Arc::clone(&keys),
@@ -165,6 +174,16 @@ impl Engine {
             Arc::clone(store.catalog()) as Arc<dyn RecordStore>,
             Arc::clone(&clock),
         )?;
+        let changes = Changes::open(
+            Arc::clone(&policies),
+            Arc::clone(&audit),
+            Arc::clone(store.catalog()) as Arc<dyn RecordStore>,
+            Arc::clone(&clock),
+        )?;
+        // Whatever the catalog says: where rows are, founding is over.
+        if policies.is_founding() && holds_rows(&store)? {
+            policies.end_founding()?;
+        }
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
         audit.append_durable(&Event::new(EventKind::Started))?;
         Ok(Engine {
@@ -175,6 +194,7 @@ impl Engine {
             pseudonyms,
             directory,
             policies,
+            changes,
             audit,
             guard,
             clock,
@@ -220,4 +240,13 @@ impl Engine {
             tracing::error!(cause = chain(&error), "audit record not written");
         }
     }
+}
+
+fn holds_rows(store: &Store) -> Result<bool, StoreError> {
+    for table in store.tables() {
+        if store.stats(table.id)?.rows > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -4,13 +4,15 @@
 //! What shuts somebody out is done in any case: a full disk must not keep a thief inside.
 
 use crate::Engine;
+use crate::EngineError;
 use crate::error::chain;
 use model::Timestamp;
 use protection::audit::{Event, EventKind, RecordId};
 use protection::caller::{
-    ApiKeySummary, AuthError, Caller, Credential, Directory, DirectoryError, NewApiKey,
-    PersonSummary, Role, SessionToken,
+    ApiKeySummary, AuthError, Caller, Credential, Directory, DirectoryError, FactorAnswer,
+    FactorError, NewApiKey, OidcError, PersonSummary, Role, SessionToken,
 };
+use std::error::Error;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Why an account, key or session was not made or changed.
@@ -23,6 +25,15 @@ pub enum AccountError {
     /// The caller may not do it, or it cannot be done.
     #[error(transparent)]
     NotDone(#[from] DirectoryError),
+    /// A second factor was not taken or changed.
+    #[error(transparent)]
+    Factor(#[from] FactorError),
+    /// The identity provider let nobody in.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
+    /// The roles of an account were not proposed.
+    #[error(transparent)]
+    Change(#[from] EngineError),
     /// Without a record nobody is let in.
     #[error("the audit record cannot be written, so nothing is changed; free its disk")]
     NotRecorded,
@@ -52,6 +63,7 @@ impl Engine {
             AuthError::Expired => "expired",
             AuthError::Revoked => "revoked",
             AuthError::Throttled { .. } => "throttled",
+            AuthError::FactorNeeded => "second factor missing",
             // The server's trouble, not the caller's.
             _ => return,
         };
@@ -65,13 +77,14 @@ impl Engine {
         });
     }
 
-    fn count_refusal(&self, event: Event) {
+    pub(crate) fn count_refusal(&self, event: Event) {
         if let Err(error) = self.audit.append_counted(&event) {
             tracing::warn!(cause = chain(&error), "a refused log-in is not recorded");
         }
     }
 
-    /// Starts the session of a person who shows a password.
+    /// Starts the session of a person who shows a password, and a second factor where the account
+    /// has one.
     ///
     /// # Errors
     /// If the password is not right, or the log-in cannot be recorded.
@@ -79,13 +92,29 @@ impl Engine {
         &self,
         name: &str,
         password: &str,
+        factor: Option<FactorAnswer<'_>>,
         from: Option<IpAddr>,
     ) -> Result<SessionToken, AccountError> {
-        let credential = Credential::Password { name, password, network: from };
+        let credential = match factor {
+            None => Credential::Password { name, password, network: from },
+            Some(factor) => Credential::WithFactor { name, password, factor, network: from },
+        };
         let caller = self.authenticate(credential, from)?;
+        self.start_session(&caller, from)
+    }
+
+    /// Starts the session of a person who just showed a credential.
+    ///
+    /// # Errors
+    /// If the caller came with a key or a session, or the log-in cannot be recorded.
+    pub fn start_session(
+        &self,
+        caller: &Caller,
+        from: Option<IpAddr>,
+    ) -> Result<SessionToken, AccountError> {
         let subject = from.map(network).unwrap_or_default();
-        let event = Event { subject, ..Event::by(EventKind::Login, &caller) };
-        self.let_in(event, |directory| directory.start_session(&caller))
+        let event = Event { subject, ..Event::by(EventKind::Login, caller) };
+        self.let_in(event, |directory| directory.start_session(caller))
     }
 
     /// Ends a session; no error if there is none.
@@ -151,20 +180,22 @@ impl Engine {
         Ok(self.directory.people(by)?)
     }
 
-    /// Makes an account.
+    /// Makes an account. Its roles let somebody do more than before, so they wait for a second
+    /// person: the number of that change; `None` if they are in force at once.
     ///
     /// # Errors
-    /// As [`Directory::create_person`]; or if it cannot be recorded.
+    /// As [`Directory::create_person`]; if the roles cannot be proposed, or it cannot be recorded.
     pub fn create_person(
         &self,
         by: &Caller,
         name: &str,
         password: &str,
         roles: &[Role],
-    ) -> Result<(), AccountError> {
+    ) -> Result<Option<u64>, AccountError> {
         let event =
             Event { shape: words_of(roles), ..about(EventKind::PersonCreated, Some(by), name) };
-        self.let_in(event, |directory| directory.create_person(by, name, password, roles))
+        self.let_in(event, |directory| directory.create_person(by, name, password))?;
+        Ok(self.propose_roles(by, name, roles)?)
     }
 
     /// Changes the password of an account and ends its sessions.
@@ -234,11 +265,14 @@ impl Engine {
 
 impl Engine {
     /// Does what lets somebody in, once it is recorded that this begins.
-    pub(crate) fn let_in<T>(
+    pub(crate) fn let_in<T, E: Error>(
         &self,
         event: Event,
-        effect: impl FnOnce(&Directory) -> Result<T, DirectoryError>,
-    ) -> Result<T, AccountError> {
+        effect: impl FnOnce(&Directory) -> Result<T, E>,
+    ) -> Result<T, AccountError>
+    where
+        AccountError: From<E>,
+    {
         let record = self.begin(&event).ok_or(AccountError::NotRecorded)?;
         let done = effect(&self.directory);
         self.end(event, Some(record), done.as_ref().err());
@@ -246,11 +280,14 @@ impl Engine {
     }
 
     /// Does what shuts somebody out, whether that can be recorded now or later.
-    pub(crate) fn shut_out(
+    pub(crate) fn shut_out<T, E: Error>(
         &self,
         event: Event,
-        effect: impl FnOnce(&Directory) -> Result<(), DirectoryError>,
-    ) -> Result<(), AccountError> {
+        effect: impl FnOnce(&Directory) -> Result<T, E>,
+    ) -> Result<T, AccountError>
+    where
+        AccountError: From<E>,
+    {
         let record = self.begin(&event);
         let done = effect(&self.directory);
         self.end(event, record, done.as_ref().err());
@@ -258,7 +295,7 @@ impl Engine {
     }
 
     /// Makes it durable that something begins.
-    fn begin(&self, event: &Event) -> Option<RecordId> {
+    pub(crate) fn begin(&self, event: &Event) -> Option<RecordId> {
         let event = Event { outcome: "begun".to_owned(), ..event.clone() };
         match self.audit.append_durable(&event) {
             Ok(record) => Some(record),
@@ -270,7 +307,12 @@ impl Engine {
     }
 
     /// Records how it ended; while the disk is full the record waits for room.
-    fn end(&self, event: Event, refers_to: Option<RecordId>, error: Option<&DirectoryError>) {
+    pub(crate) fn end<E: Error>(
+        &self,
+        event: Event,
+        refers_to: Option<RecordId>,
+        error: Option<&E>,
+    ) {
         let outcome = error.map_or("done".to_owned(), |error| format!("refused: {error}"));
         if let Err(error) = self.audit.append(&Event { refers_to, outcome, ..event }) {
             tracing::error!(cause = chain(&error), "the end of a change is not recorded");
@@ -278,7 +320,7 @@ impl Engine {
     }
 }
 
-fn about(kind: EventKind, by: Option<&Caller>, subject: &str) -> Event {
+pub(crate) fn about(kind: EventKind, by: Option<&Caller>, subject: &str) -> Event {
     let event = by.map_or_else(|| Event::new(kind), |by| Event::by(kind, by));
     Event { subject: subject.to_owned(), ..event }
 }
@@ -288,7 +330,7 @@ fn words_of(roles: &[Role]) -> String {
 }
 
 /// An IPv4 address, or the first 64 bits of an IPv6 address: one household.
-fn network(address: IpAddr) -> String {
+pub(crate) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
@@ -316,6 +358,8 @@ login [ada] [password] [2001:db8:1:2::/64] [] begun
 login [ada] [password] [2001:db8:1:2::/64] [] done
 person_created [ada] [SESSION] [bob] [analyst] begun
 person_created [ada] [SESSION] [bob] [analyst] done
+policy_changed [ada] [SESSION] [] [bob becomes analyst] begun
+policy_changed [ada] [SESSION] [] [bob becomes analyst] done
 person_created [ada] [SESSION] [bob] [analyst] begun
 person_created [ada] [SESSION] [bob] [analyst] refused: there is an account `bob` already
 key_created [ada] [SESSION] [mine] [administrator, without end] begun
@@ -343,10 +387,10 @@ login_failed [] [unknown session ] [2001:db8:1:2::/64] [] not valid x1
         let settings = Settings::new(&dir.path().join("data"), unlock);
         let code = Engine::init(&settings).unwrap();
         let engine = Engine::open(&settings).unwrap();
-        let from = Some("2001:db8:1:2::7".parse().unwrap());
+        let from: Option<IpAddr> = Some("2001:db8:1:2::7".parse().unwrap());
         assert!(engine.enrol("WRONG-CODE", "ada", PASSWORD).is_err());
         engine.enrol(&code, "ada", PASSWORD).unwrap();
-        let token = engine.log_in("ada", PASSWORD, from).unwrap();
+        let token = engine.log_in("ada", PASSWORD, None, from).unwrap();
         let ada = engine.authenticate(Credential::Session(token.as_str()), from).unwrap();
         engine.create_person(&ada, "bob", PASSWORD, &[Role::Analyst]).unwrap();
         assert!(engine.create_person(&ada, "bob", PASSWORD, &[Role::Analyst]).is_err());
@@ -356,8 +400,8 @@ login_failed [] [unknown session ] [2001:db8:1:2::/64] [] not valid x1
         engine.set_password(&ada, "bob", "another correct horse").unwrap();
         engine.disable_person(&ada, "bob").unwrap();
         for _ in 0..3 {
-            assert!(engine.log_in("ada", "not the password", from).is_err());
-            assert!(engine.log_in("hunter2-typed-in-the-wrong-box", PASSWORD, from).is_err());
+            assert!(engine.log_in("ada", "not the password", None, from).is_err());
+            assert!(engine.log_in("hunter2-typed-in-the-wrong-box", PASSWORD, None, from).is_err());
         }
         engine.log_out(&ada, token.as_str()).unwrap();
         assert!(engine.authenticate(Credential::Session(token.as_str()), from).is_err());
@@ -396,7 +440,10 @@ login_failed [] [unknown session ] [2001:db8:1:2::/64] [] not valid x1
         assert!(matches!(refused, Err(AccountError::NotRecorded)));
         let refused = engine.create_api_key(&ada, "mine", roles, None);
         assert!(matches!(refused, Err(AccountError::NotRecorded)));
-        assert!(matches!(engine.log_in("ada", PASSWORD, None), Err(AccountError::NotRecorded)));
+        assert!(matches!(
+            engine.log_in("ada", PASSWORD, None, None),
+            Err(AccountError::NotRecorded)
+        ));
         assert_eq!(engine.people(&ada).unwrap().len(), 2);
         engine.disable_person(&ada, "bob").unwrap();
         assert!(engine.authenticate(password("bob"), None).is_err());

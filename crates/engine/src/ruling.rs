@@ -80,6 +80,8 @@ pub struct RulingPlan {
     pub rows: u64,
     /// Declared metrics that use the field.
     pub metrics: Vec<String>,
+    /// The change that waits for a second person; `None`: it is in force, or was only looked at.
+    pub change: Option<u64>,
 }
 
 impl RulingPlan {
@@ -96,6 +98,7 @@ impl RulingPlan {
             "stored_values": self.stored,
             "rows": self.rows,
             "metrics": self.metrics,
+            "change": self.change,
         })
     }
 }
@@ -162,19 +165,15 @@ impl Engine {
     }
 
     /// Rules on a field, if one person may do it alone: agreeing with the classifier, or making it
-    /// stricter.
+    /// stricter. What lets more be seen waits for a second person, as a change.
     ///
     /// # Errors
-    /// As [`Engine::propose_ruling`]; 409 if it takes a second person.
+    /// As [`Engine::propose_ruling`]; if it cannot be proposed.
     pub fn rule(&self, caller: &Caller, wanted: &NewRuling) -> Result<RulingPlan, EngineError> {
         let plan = self.propose_ruling(caller, wanted)?;
-        if plan.effect == RulingEffect::Widens {
-            let reason = format!(
-                "ruling [{}] of [{}] {} lets more be seen than now ({}), so it takes a second \
-                 person",
-                plan.field, plan.table, plan.class, plan.before
-            );
-            return Err(EngineError::new(409, "approval_required_exception", reason));
+        if plan.effect == RulingEffect::Widens && !self.policies.is_founding() {
+            let change = self.propose_widening(caller, wanted, &plan)?;
+            return Ok(RulingPlan { change: Some(change), ..plan });
         }
         self.carry_out_ruling(caller, caller.name(), wanted)?;
         Ok(plan)
@@ -267,6 +266,7 @@ impl Engine {
             stored: what_becomes_of_values(field, wanted.class),
             rows,
             metrics: Vec::new(),
+            change: None,
         })
     }
 

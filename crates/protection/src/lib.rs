@@ -17,6 +17,7 @@ mod seal;
 
 pub mod audit;
 pub mod caller;
+pub mod change;
 pub mod grant;
 
 pub use batch_codec::DecodeError;

@@ -1,9 +1,13 @@
 //! Our own API, for the command line and the web UI: what Elasticsearch has no word for.
 
 pub(crate) mod audit;
+pub(crate) mod changes;
+pub(crate) mod factors;
 pub(crate) mod keys;
 pub(crate) mod metrics;
+pub(crate) mod oidc;
 pub(crate) mod people;
 pub(crate) mod ring;
 pub(crate) mod rulings;
+pub(crate) mod scim;
 pub(crate) mod tables;

@@ -19,15 +19,18 @@ pub(crate) fn list(call: &Call<'_>, caller: &Caller) -> Answer {
     Ok(Reply::json(json!({ "people": people })))
 }
 
-/// `POST /_clerestory/people` with `name`, `password`, `roles`.
+/// `POST /_clerestory/people` with `name`, `password`, `roles`. If the roles have to wait for a
+/// second person, `change` is the number of that change.
 pub(crate) fn create(call: &Call<'_>, caller: &Caller) -> Answer {
     let body = call.request.json()?;
     let name = text(&body, "name")?;
     let password = text(&body, "password")?;
     let roles = roles(&body)?
         .ok_or_else(|| ApiError::illegal_argument("[roles] is an array of role names"))?;
-    backend::create_person(&call.app.engine, caller, name, password, &roles)?;
-    let shown = json!({ "name": name, "roles": roles, "enabled": true });
+    let change = backend::create_person(&call.app.engine, caller, name, password, &roles)?;
+    // Roles that wait for a second person are not there yet.
+    let roles = if change.is_some() { Vec::new() } else { roles };
+    let shown = json!({ "name": name, "roles": roles, "enabled": true, "change": change });
     Ok(Reply::json(shown).with_status(StatusCode::CREATED))
 }
 

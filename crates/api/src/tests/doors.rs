@@ -46,7 +46,7 @@ fn without_identity_every_route_gives_the_same_bytes() {
     paths.sort_unstable();
     paths.dedup();
     let mut methods: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
-    methods.extend(["OPTIONS", "PATCH", "TRACE", "SEARCH"]);
+    methods.extend(["OPTIONS", "TRACE", "SEARCH"]);
     for path in &paths {
         for method in &methods {
             let answer = ask(house.address(), method, path, &["accept: */*"], b"");

@@ -6,8 +6,9 @@ use super::link::Link;
 use crate::backend;
 use crate::caller::{no_session_cookie, session, session_cookie};
 use crate::error::{Answer, ApiError};
+use crate::native::factors::{self, Shown};
 use crate::reply::{Body, Reply};
-use crate::request::read_params;
+use crate::request::{read_json, read_params};
 use crate::route::Call;
 use engine::Caller;
 use hyper::StatusCode;
@@ -31,7 +32,25 @@ fn is_page(path: &str) -> bool {
 /// `GET /_ui/login`. Tells nothing of the house: no version, no table.
 pub(crate) fn page(call: &Call<'_>) -> Answer {
     let next = call.request.param("next").unwrap_or("");
-    Ok(Reply::page(frame("Log in", form(false, next))))
+    Ok(Reply::page(frame("Log in", form(false, next, has_provider(call)))))
+}
+
+fn has_provider(call: &Call<'_>) -> bool {
+    call.app.engine.has_oidc()
+}
+
+/// `POST /_ui/login/key` with name and password, for a script: what it gives to
+/// `navigator.credentials.get`. Without a right password, or a key, everybody's 401.
+pub(crate) fn ask_key(call: &Call<'_>) -> Answer {
+    let fields = read_params(call.request.text()?)?;
+    let field = |name: &str| {
+        fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+    };
+    let origin = factors::origin(call.request).map_err(|_| ApiError::unauthenticated())?;
+    let address = Some(call.request.peer.address);
+    let (name, password) = (field("name"), field("password"));
+    let options = call.app.engine.ask_key_to_log_in(name, password, address, &origin);
+    Ok(Reply::json(options.map_err(backend::not_done)?).with(CACHE_CONTROL, "no-store"))
 }
 
 /// `POST /_ui/login`: gives the browser its session, or the page again.
@@ -42,10 +61,21 @@ pub(crate) fn log_in(call: &Call<'_>) -> Answer {
     };
     let (name, password, next) = (field("name"), field("password"), field("next"));
     let peer = call.request.peer;
-    let token = match backend::log_in(&call.app.engine, name, password, peer.address) {
+    let shown = match (field("code"), field("key")) {
+        ("", "") => None,
+        (code, "") => Some(Shown::Code(code.to_owned())),
+        // What a script got from `navigator.credentials.get`.
+        (_, key) => {
+            let key = read_json(key.as_bytes())?;
+            let answer = factors::read(&key, "the answer of a key")?;
+            Some(Shown::Key(Box::new(answer), factors::origin(call.request)?))
+        }
+    };
+    let factor = shown.as_ref().map(Shown::answer);
+    let token = match backend::log_in(&call.app.engine, name, password, factor, peer.address) {
         Ok(token) => token,
         Err(error) if error.status() == StatusCode::UNAUTHORIZED => {
-            let page = Reply::page(frame("Log in", form(true, next)));
+            let page = Reply::page(frame("Log in", form(true, next, has_provider(call))));
             return Ok(page.with_status(StatusCode::UNAUTHORIZED));
         }
         Err(error) => return Err(error),
@@ -70,10 +100,10 @@ pub(crate) fn log_out(call: &Call<'_>, caller: &Caller) -> Answer {
     Ok(Reply::see_other("/_ui/login").with_value(SET_COOKIE, no_session_cookie()))
 }
 
-fn form(was_wrong: bool, next: &str) -> Markup {
+fn form(was_wrong: bool, next: &str, has_provider: bool) -> Markup {
     html! {
         @if was_wrong {
-            p.wrong role="alert" { "Name or password is wrong, or there were too many tries. Wait a minute and try again." }
+            p.wrong role="alert" { "Name, password or code is wrong, or there were too many tries. Wait a minute and try again." }
         }
         form.stack method="post" action="/_ui/login" {
             @if is_page(next) { input type="hidden" name="next" value=(next); }
@@ -84,7 +114,13 @@ fn form(was_wrong: bool, next: &str) -> Markup {
             label { span { "Password" }
                 input name="password" type="password" autocomplete="current-password" required;
             }
+            label { span { "Code, if you have an app for it" }
+                input name="code" autocomplete="one-time-code" inputmode="numeric";
+            }
             button.button.primary type="submit" { "Log in" }
+        }
+        @if has_provider {
+            p { a.button href="/_ui/oidc" { "Log in with your company's account" } }
         }
         p.hint { a href="/_ui/enrol" { "I have an enrolment code" } }
     }

@@ -14,6 +14,7 @@ mod link;
 mod login;
 mod metrics;
 mod number;
+mod oidc;
 mod search;
 mod tables;
 mod time_range;
@@ -29,11 +30,14 @@ use crate::route::{Door, Reads, Route, Work};
 pub(crate) fn routes() -> Vec<Route> {
     use Door::{Anyone, Known};
     use Reads::{Form, Nothing};
-    use Work::{Question, Quick};
+    use Work::{Question, Quick, Write};
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
         route(&[Get],  "/_ui/login",          Nothing, Quick,    &["next"],       Anyone(login::page)),
         route(&[Post], "/_ui/login",          Form,    Quick,    &[],             Anyone(login::log_in)),
+        route(&[Post], "/_ui/login/key",      Form,    Quick,    &[],             Anyone(login::ask_key)),
+        route(&[Get],  "/_ui/oidc",           Nothing, Write,    &[],             Anyone(oidc::begin)),
+        route(&[Get],  "/_ui/oidc/callback",  Nothing, Write,    oidc::PARAMS,    Anyone(oidc::finish)),
         route(&[Get],  "/_ui/enrol",          Nothing, Quick,    &[],             Anyone(enrol::page)),
         route(&[Post], "/_ui/enrol",          Form,    Quick,    &[],             Anyone(enrol::enrol)),
         route(&[Get],  "/_ui/assets/{file}",  Nothing, Quick,    &["v"],          Anyone(assets::file)),

@@ -1,8 +1,11 @@
 //! One file per command.
 
 mod audit;
+mod change;
 mod demo;
 mod doctor;
+mod factor;
+mod grant;
 mod init;
 mod key;
 mod load;
@@ -27,6 +30,8 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Metric(typed) => metric::run(&typed),
         Command::Rule(typed) => rule::run(&typed),
         Command::User(typed) => user::run(&typed),
+        Command::Grant(typed) => grant::run(&typed),
+        Command::Change(typed) => change::run(&typed),
         Command::Key(typed) => key::run(&typed),
         Command::Audit(typed) => audit::run(&typed),
         Command::Doctor(typed) => doctor::run(&typed),

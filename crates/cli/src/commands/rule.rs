@@ -110,6 +110,15 @@ fn set(typed: &RuleSet) -> Result<()> {
 /// What a ruling does, in words.
 fn told(answer: &Value, dry_run: bool) -> String {
     let word = |name: &str| answer[name].as_str().unwrap_or_default();
+    if let Some(change) = answer["change"].as_u64() {
+        return format!(
+            "{} of {} would be {}: that lets more be seen, so change {change} waits for a second \
+             person\nhint: clerestory change show {change}",
+            word("field"),
+            word("table"),
+            word("class")
+        );
+    }
     let (is, values) = match dry_run {
         true => ("would be", "stored values would follow: they"),
         false => ("is", "stored values follow in the background: they"),

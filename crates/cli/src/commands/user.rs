@@ -1,6 +1,10 @@
 //! `user`: people who may log in.
 
-use crate::arguments::{Connection, Listed, Named, User, UserCreate, UserPassword};
+use super::change::{Proposal, propose};
+use super::factor;
+use crate::arguments::{
+    Connection, Listed, Named, Reasoned, User, UserCreate, UserPassword, UserRoles,
+};
 use crate::client::{Body, Client, encoded};
 use crate::failure::{Failure, Result};
 use crate::key_place::first_line;
@@ -17,6 +21,11 @@ pub(super) fn run(typed: &User) -> Result<()> {
         User::Create(typed) => create(typed),
         User::Password(typed) => set_password(typed),
         User::Disable(typed) => disable(typed),
+        User::Totp(typed) => factor::run(typed),
+        User::Factors(typed) => factor::show(typed),
+        User::ResetFactors(typed) => factor::reset(typed),
+        User::Enable(typed) => enable(typed),
+        User::Roles(typed) => roles(typed),
     }
 }
 
@@ -52,9 +61,40 @@ fn create(typed: &UserCreate) -> Result<()> {
     let person = json!({
         "name": typed.name, "roles": typed.roles, "password": password.as_str(),
     });
-    client.json("POST", ROOT, Body::Json(&person))?;
-    println!("{} may log in as {}", typed.name, typed.roles.join(", "));
+    let made = client.json("POST", ROOT, Body::Json(&person))?;
+    let (name, roles) = (&typed.name, typed.roles.join(", "));
+    match made["change"].as_u64() {
+        None => println!("{name} may log in as {roles}"),
+        Some(change) => println!(
+            "{name} may log in, and becomes {roles} when a second person approves change {change}\n\
+             hint: clerestory change show {change}"
+        ),
+    }
     Ok(())
+}
+
+fn roles(typed: &UserRoles) -> Result<()> {
+    let with_end = |role: &String| match &typed.until {
+        Some(until) => json!({ "role": { "person": typed.name, "role": role, "until": until } }),
+        None => json!({ "role": { "person": typed.name, "role": role } }),
+    };
+    let dropped = |role: &String| json!({ "drop_role": { "person": typed.name, "role": role } });
+    // Apart: what is taken away does not wait for what is given.
+    for edits in
+        [typed.drop.iter().map(dropped).collect(), typed.add.iter().map(with_end).collect()]
+    {
+        let edits: Vec<Value> = edits;
+        if !edits.is_empty() {
+            let json = typed.json;
+            propose(&typed.connection, &Proposal { edits, why: &typed.why, json })?;
+        }
+    }
+    Ok(())
+}
+
+fn enable(typed: &Reasoned) -> Result<()> {
+    let edits = vec![json!({ "enable": { "person": typed.name } })];
+    propose(&typed.connection, &Proposal { edits, why: &typed.why, json: typed.json })
 }
 
 fn set_password(typed: &UserPassword) -> Result<()> {

@@ -68,7 +68,14 @@ fn outside() -> Option<std::net::IpAddr> {
 
 #[test]
 fn bound_to_every_address() {
+    // Where there is data, nobody opens a door to the network alone.
     let (mut node, _) = house();
+    node.kill();
+    let output = node.program.run(&["serve", "--dir", "data", "--http", "0.0.0.0:0"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("clerestory change set listeners"), "{said}");
+    node.serve();
+    let mut node = Node::start(BINARY);
     node.serve_at("0.0.0.0:0");
     assert!(node.url().starts_with("https://"), "off loopback only TLS is spoken: {}", node.url());
     let port = node.url().rsplit(':').next().unwrap().to_owned();

@@ -3,6 +3,7 @@
 use super::plan::{Prepared, Settled, StoredRow, names_a_row_to_be, prepare};
 use crate::bulk::{Action, ActionKind, BulkItem, ItemError, UpdateBody, WriteResult};
 use crate::document::parse_date;
+use crate::error::chain;
 use crate::mapping::TableSpec;
 use crate::{Engine, EngineError};
 use model::{FieldId, GeneratedId, TableId, TableName, TableNameError};
@@ -118,6 +119,11 @@ impl<'a> Group<'a> {
         let Some(sealed) = sealed else { return };
         let ids: Vec<Option<String>> =
             sealed.batch().rows.iter().map(|row| row.id.as_deref().map(str::to_owned)).collect();
+        if let Err(error) = self.engine.policies.end_founding() {
+            tracing::error!(cause = chain(&error), "the end of founding is not written down");
+            let error = EngineError::unavailable("the catalog cannot be written");
+            return self.refuse_all(&plan.places, &error.into());
+        }
         let outcomes = match self.engine.store.append(table.id, sealed, &plan.expects) {
             Ok(outcomes) => outcomes,
             // A ruling came between: what was sealed under the old ones is sealed again. Rulings

@@ -77,6 +77,18 @@ event_kinds! {
     MetricDefined = "metric_defined",
     /// A metric was removed.
     MetricRemoved = "metric_removed",
+    /// The policy was changed by one person: nothing was widened, or nothing was there yet.
+    PolicyChanged = "policy_changed",
+    /// A widening was proposed and waits.
+    ChangeProposed = "change_proposed",
+    /// A second person approved it.
+    ChangeApproved = "change_approved",
+    /// Somebody said no to it.
+    ChangeRejected = "change_rejected",
+    /// Its proposer took it back.
+    ChangeWithdrawn = "change_withdrawn",
+    /// Somebody reads alone for an hour.
+    GlassBroken = "glass_broken",
     /// The audit record was read.
     AuditRead = "audit_read",
     /// The server started.

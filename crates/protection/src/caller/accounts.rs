@@ -1,7 +1,6 @@
 use super::directory::Person;
 use super::password::Passwords;
-use super::stored::{self, StoredCode, StoredPerson};
-use super::throttle::Source;
+use super::stored::{self, StoredCode, StoredPerson, StoredReset};
 use super::{Caller, Directory, DirectoryError, Role};
 use crate::grant::{Action, Member, Policy};
 use crate::keys::hex;
@@ -32,33 +31,35 @@ const CODE_MS: i64 = 24 * 60 * 60 * 1000;
 const ROLES_OF_THE_FIRST: [Role; 1] = [Role::Administrator];
 
 impl Directory {
-    /// Makes an account.
+    /// Makes an account without any role: giving it one is a change of the policy.
     ///
     /// # Errors
-    /// If `by` is no administrator, the name is taken or not allowed, the password is weak, no
-    /// role is named, or the records cannot be written.
+    /// If `by` is no administrator, the name is taken or not allowed, the password is weak, or the
+    /// records cannot be written.
     pub fn create_person(
         &self,
         by: &Caller,
         name: &str,
         password: &str,
-        roles: &[Role],
     ) -> Result<(), DirectoryError> {
         self.check(by, Action::ManagePeople)?;
-        check_new(name, password, roles)?;
+        check_new(name, password)?;
         let _change = self.changes.lock();
         if self.state.read().people.contains_key(name) {
             return Err(DirectoryError::Exists(name.to_owned()));
         }
-        self.add_person(name, password, roles, by.name())
+        self.add_person(name, password, &[], by.name())
     }
 
-    /// Changes the password of an account and ends its sessions; one's own, or as administrator.
+    /// Changes the password of an account and ends its sessions: one's own, or as administrator
+    /// that of an account which reaches nothing yet, or once after [`Directory::allow_reset`].
+    /// Else an administrator could become anybody.
     ///
-    /// Whoever asks for another's password reset should ask that person to change it at once.
+    /// Whoever asks for another's password reset should ask that person to change it at once. An
+    /// account that was reset by somebody else approves nothing for a day.
     ///
     /// # Errors
-    /// If `by` is neither, or only a key of that person; if there is no such account, the
+    /// If `by` may not, or is only a key of that person; if there is no such account, the
     /// password is weak, or the records cannot be written.
     pub fn set_password(
         &self,
@@ -77,7 +78,14 @@ impl Directory {
         let hash = self.passwords.hash(password);
         let _change = self.changes.lock();
         let mut stored = self.stored_person(name)?;
+        if !own && !self.may_reset(by, name, &stored) {
+            return Err(DirectoryError::ResetTakesTwo(name.to_owned()));
+        }
         stored.password = hash;
+        if !own {
+            self.note_reset(name)?;
+        }
+        stored.reset = None;
         stored::put(&*self.records, stored::PERSON, name, &stored)?;
         {
             let mut state = self.state.write();
@@ -89,6 +97,31 @@ impl Directory {
             }
         }
         self.end_sessions_of(name)
+    }
+
+    fn may_reset(&self, by: &Caller, name: &str, stored: &StoredPerson) -> bool {
+        let now = self.clock.now();
+        let allowed = |reset: &StoredReset| reset.by == by.name() && now.0 < reset.until;
+        self.policies.is_founding()
+            || self.policies.current().has_nothing(name)
+            || stored.reset.as_ref().is_some_and(allowed)
+    }
+
+    /// Lets `by` set the password of another account once, within 24 hours. Two people agreed on
+    /// it: see [`Edit::PasswordReset`](crate::change::Edit::PasswordReset).
+    ///
+    /// # Errors
+    /// If there is no such account, or the records cannot be written.
+    pub fn allow_reset(&self, name: &str, by: &str) -> Result<(), DirectoryError> {
+        let _change = self.changes.lock();
+        let mut stored = self.stored_person(name)?;
+        let until = self.clock.now().0.saturating_add(CODE_MS);
+        stored.reset = Some(StoredReset { by: by.to_owned(), until });
+        stored::put(&*self.records, stored::PERSON, name, &stored)?;
+        if let Some(person) = self.state.write().people.get_mut(name) {
+            person.stored = stored;
+        }
+        Ok(())
     }
 
     /// Disables an account: nobody logs in with it any more, its sessions end, its API keys do
@@ -181,7 +214,7 @@ impl Directory {
     pub fn enrol(&self, code: &str, name: &str, password: &str) -> Result<(), DirectoryError> {
         let _change = self.changes.lock();
         self.check_code(code)?;
-        check_new(name, password, &ROLES_OF_THE_FIRST)?;
+        check_new(name, password)?;
         if !self.is_empty() {
             return Err(DirectoryError::AlreadyEnrolled);
         }
@@ -197,13 +230,12 @@ impl Directory {
     /// If the code is wrong, used or too old, or too many were wrong.
     pub fn check_code(&self, code: &str) -> Result<(), DirectoryError> {
         let now = self.clock.now();
-        let source = [Source::Code];
         let mut throttle = self.throttle.lock();
-        if let Some(retry_after_ms) = throttle.wait_ms(&source, now) {
+        if let Some(retry_after_ms) = throttle.code_wait_ms(now) {
             return Err(DirectoryError::Throttled { retry_after_ms });
         }
         if !self.is_right_code(code, now) {
-            throttle.failed(&source, now);
+            throttle.code_failed(now);
             return Err(DirectoryError::Code);
         }
         Ok(())
@@ -239,7 +271,10 @@ impl Directory {
             return Err(DirectoryError::AlreadyEnrolled);
         }
         for (name, password, roles) in people {
-            check_new(name, password, roles)?;
+            check_new(name, password)?;
+            if roles.is_empty() {
+                return Err(DirectoryError::NoRole);
+            }
         }
         for (name, password, roles) in people {
             self.add_person(name, password, roles, "bootstrap")?;
@@ -249,7 +284,7 @@ impl Directory {
         Ok(())
     }
 
-    fn add_person(
+    pub(super) fn add_person(
         &self,
         name: &str,
         password: &str,
@@ -261,6 +296,7 @@ impl Directory {
             password: self.passwords.hash(password),
             roles: Vec::new(),
             disabled: false,
+            reset: None,
             created_at: now.0,
             created_by: by.to_owned(),
         };
@@ -296,13 +332,15 @@ impl Directory {
     }
 }
 
-fn check_new(name: &str, password: &str, roles: &[Role]) -> Result<(), DirectoryError> {
+/// Whether an account may have this name.
+pub(super) fn is_account_name(name: &str) -> bool {
     let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-@".contains(c);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_allowed) {
+    (1..=64).contains(&name.len()) && name.chars().all(is_allowed)
+}
+
+fn check_new(name: &str, password: &str) -> Result<(), DirectoryError> {
+    if !is_account_name(name) {
         return Err(DirectoryError::Name);
-    }
-    if roles.is_empty() {
-        return Err(DirectoryError::NoRole);
     }
     if !Passwords::is_strong(name, password) {
         return Err(DirectoryError::WeakPassword);

@@ -15,7 +15,7 @@ impl Directory {
     /// names an account. What stands in a name's place is now and then a password.
     pub fn attempt(&self, credential: &Credential<'_>) -> Attempt {
         let (account, shown) = match credential {
-            Credential::Password { name, .. } => {
+            Credential::Password { name, .. } | Credential::WithFactor { name, .. } => {
                 match self.state.read().people.contains_key(*name) {
                     true => (Some((*name).to_owned()), "password".to_owned()),
                     false => (None, self.tag("name", name)),

@@ -1,8 +1,10 @@
 use super::keys_and_sessions::{Key, Session};
+use super::oidc::Oidc;
 use super::password::Passwords;
+use super::second_factor::{FactorError, FactorUse, Factors};
 use super::stored::{self, StoredCode, StoredKey, StoredPerson, StoredSession};
-use super::throttle::{Source, Throttle};
-use super::{AuthError, Caller, Credential, Proof};
+use super::throttle::{NameHash, Network, Throttle};
+use super::{AuthError, Caller, Credential, FactorAnswer, Proof};
 use crate::grant::{Member, Policies};
 use crate::keys::{KeyRing, MacKey, PassphraseCost};
 use crate::records::{RecordError, RecordStore};
@@ -10,8 +12,8 @@ use model::{Clock, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// All people, API keys and sessions of a node, in memory; every change is in the record store
 /// before it is answered, and taking back takes effect at once, also for requests under way.
@@ -29,6 +31,9 @@ pub struct Directory {
     pub(super) changes: Mutex<()>,
     pub(super) state: RwLock<State>,
     pub(super) throttle: Mutex<Throttle>,
+    pub(super) factors: Factors,
+    /// Set where the node may ask services outside.
+    pub(super) oidc: OnceLock<Oidc>,
 }
 
 #[derive(Default)]
@@ -93,6 +98,7 @@ impl Directory {
         for (id, stored) in stored::list::<StoredSession>(&*records, stored::SESSION)? {
             state.sessions.insert(id, Session::new(stored));
         }
+        let factors = Factors::open(&*records, ring)?;
         let codes = stored::list::<StoredCode>(&*records, stored::ENROLMENT)?;
         state.code = codes.into_iter().next().map(|(_, code)| code);
         Ok(Directory {
@@ -107,6 +113,8 @@ impl Directory {
             changes: Mutex::default(),
             state: RwLock::new(state),
             throttle: Mutex::default(),
+            factors,
+            oidc: OnceLock::new(),
         })
     }
 
@@ -120,9 +128,10 @@ impl Directory {
     pub fn authenticate(&self, credential: Credential<'_>) -> Result<Caller, AuthError> {
         match credential {
             Credential::Password { name, password, network } => {
-                let mut sources = vec![self.source_of(name)];
-                sources.extend(network.map(Source::network));
-                self.authenticate_password(name, password, &sources)
+                self.authenticate_password(name, password, None, Network::of(network))
+            }
+            Credential::WithFactor { name, password, factor, network } => {
+                self.authenticate_password(name, password, Some(factor), Network::of(network))
             }
             Credential::ApiKey(text) => self.authenticate_key(text),
             Credential::Session(token) => self.authenticate_session(token),
@@ -133,47 +142,74 @@ impl Directory {
         }
     }
 
-    fn source_of(&self, name: &str) -> Source {
+    pub(super) fn name_hash(&self, name: &str) -> NameHash {
         let mac = self.name_mac.sign(name.as_bytes());
-        Source::Name(mac[..16].try_into().expect("16 of 32 bytes"))
+        mac[..16].try_into().expect("16 of 32 bytes")
     }
 
     fn authenticate_password(
         &self,
         name: &str,
         password: &str,
-        sources: &[Source],
+        factor: Option<FactorAnswer<'_>>,
+        from: Network,
     ) -> Result<Caller, AuthError> {
         // Somebody else's failures do not lock out who was right a moment ago.
         if let Some(caller) = self.remembered(name, password) {
             return Ok(caller);
         }
-        let throttled = |retry_after_ms| Err(AuthError::Throttled { retry_after_ms });
-        if let Some(wait_ms) = self.throttle.lock().wait_ms(sources, self.clock.now()) {
-            return throttled(wait_ms);
-        }
+        let hash = self.name_hash(name);
+        let generation = self.check_password(name, password, from)?;
+        let proof = if self.has_second_factor(name) {
+            // A right password alone is no guess: who only forgot the code is not held up.
+            let factor = factor.ok_or(AuthError::FactorNeeded)?;
+            match self.check_factor(name, FactorUse::LogIn, factor) {
+                Ok(_) => Proof::PasswordAndFactor,
+                Err(FactorError::Records(error)) => return Err(error.into()),
+                Err(_) => {
+                    self.throttle.lock().failed(hash, from, self.clock.now());
+                    return Err(AuthError::Invalid);
+                }
+            }
+        } else {
+            Proof::Password
+        };
+        self.throttle.lock().succeeded(hash, from);
+        self.caller_by_password(name, proof, Some(generation)).ok_or(AuthError::Invalid)
+    }
+
+    /// The password's generation, if it is right; a wrong one counts as a failure from there.
+    pub(super) fn check_password(
+        &self,
+        name: &str,
+        password: &str,
+        from: Network,
+    ) -> Result<u64, AuthError> {
+        let hash = self.name_hash(name);
+        self.not_throttled(hash, from)?;
         let _place = self.passwords.place_to_run()?;
         // While this one waited for its place, its twin may have been let in, or a whole series
         // of guesses may have failed.
-        if let Some(caller) = self.remembered(name, password) {
-            return Ok(caller);
+        if let Some(generation) = self.remembered_generation(name, password) {
+            return Ok(generation);
         }
-        if let Some(wait_ms) = self.throttle.lock().wait_ms(sources, self.clock.now()) {
-            return throttled(wait_ms);
-        }
+        self.not_throttled(hash, from)?;
         let known = self.known(name);
         let stored = known.as_ref().map(|(stored, _)| &stored.password);
         let is_right = self.passwords.verify(stored, password);
-        match known {
-            Some((_, generation)) if is_right => {
-                self.passwords.remember(name, password, generation, self.clock.now());
-                self.throttle.lock().succeeded(&sources[0]);
-                self.remembered(name, password).ok_or(AuthError::Invalid)
-            }
-            _ => {
-                self.throttle.lock().failed(sources, self.clock.now());
-                Err(AuthError::Invalid)
-            }
+        let now = self.clock.now();
+        let Some((_, generation)) = known.filter(|_| is_right) else {
+            self.throttle.lock().failed(hash, from, now);
+            return Err(AuthError::Invalid);
+        };
+        self.passwords.remember(name, password, generation, now);
+        Ok(generation)
+    }
+
+    fn not_throttled(&self, name: NameHash, from: Network) -> Result<(), AuthError> {
+        match self.throttle.lock().wait_ms(name, from, self.clock.now()) {
+            Some(retry_after_ms) => Err(AuthError::Throttled { retry_after_ms }),
+            None => Ok(()),
         }
     }
 
@@ -194,15 +230,40 @@ impl Directory {
         Some((person.stored.clone(), person.generation))
     }
 
+    /// Who was right with this password within the last minute. Nobody with a second factor: for
+    /// them a password alone opens nothing.
     fn remembered(&self, name: &str, password: &str) -> Option<Caller> {
+        let generation = self.remembered_generation(name, password)?;
+        if self.has_second_factor(name) {
+            return None;
+        }
+        self.caller_by_password(name, Proof::Password, Some(generation))
+    }
+
+    fn remembered_generation(&self, name: &str, password: &str) -> Option<u64> {
+        let generation = self.state.read().people.get(name)?.generation;
+        let now = self.clock.now();
+        self.passwords.is_remembered(name, password, generation, now).then_some(generation)
+    }
+
+    /// A person who just proved who they are; `None` if the account may not be used, or has another
+    /// password by now than the one of `generation`.
+    pub(super) fn caller_by_password(
+        &self,
+        name: &str,
+        proof: Proof,
+        generation: Option<u64>,
+    ) -> Option<Caller> {
         let state = self.state.read();
         let person = state.people.get(name).filter(|person| self.is_open(name, person))?;
-        let now = self.clock.now();
-        self.passwords.is_remembered(name, password, person.generation, now).then(|| Caller {
+        if generation.is_some_and(|generation| generation != person.generation) {
+            return None;
+        }
+        Some(Caller {
             name: name.into(),
-            roles: self.policies.current().roles_of(name, now),
-            credential: "password".into(),
-            proof: Proof::Password,
+            roles: self.policies.current().roles_of(name, self.clock.now()),
+            credential: proof.as_str().into(),
+            proof,
             expires: None,
             revoked: vec![Arc::clone(&person.barred), Arc::clone(&person.password_changed)],
             policy: Arc::clone(self.policies.in_force()),

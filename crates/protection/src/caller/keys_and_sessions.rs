@@ -324,7 +324,7 @@ impl Directory {
     /// If `caller` came with a key or a session, is gone, or the records cannot be written.
     pub fn start_session(&self, caller: &Caller) -> Result<SessionToken, DirectoryError> {
         self.check_alive(caller)?;
-        if caller.proof != Proof::Password {
+        if !caller.proof.is_log_in() {
             return Err(DirectoryError::NeedsPassword);
         }
         let _change = self.changes.lock();
@@ -378,7 +378,7 @@ impl Directory {
                 name: session.person.as_str().into(),
                 roles: self.policies.current().roles_of(&session.person, Timestamp(now)),
                 credential: format!("session:{}", &id[..12]).into(),
-                proof: Proof::Session,
+                proof: Proof::Session { started_at: Timestamp(session.started_at) },
                 expires: Some(Timestamp(session.ends_at())),
                 revoked: vec![
                     Arc::clone(&person.barred),

@@ -7,11 +7,20 @@
 
 mod accounts;
 mod attempt;
+mod base32;
+mod cbor;
 mod directory;
+mod federated;
+mod jwt;
 mod keys_and_sessions;
+mod oidc;
 mod password;
+mod presence;
+mod second_factor;
 mod stored;
 mod throttle;
+mod totp;
+mod webauthn;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +28,13 @@ mod tests;
 pub use accounts::PersonSummary;
 pub use attempt::Attempt;
 pub use directory::Directory;
+pub use federated::ExternalPerson;
 pub use keys_and_sessions::{ApiKeySummary, NewApiKey, SessionToken};
+pub use oidc::{OidcBegun, OidcError, OidcSettings, OidcSettingsError};
+pub use presence::{PresenceMethod, PresenceProof};
+pub use second_factor::{FactorAnswer, FactorError, FactorSummary};
+pub use totp::TotpEnrolment;
+pub use webauthn::{Assertion, Registration, WebAuthnError, WebOrigin};
 
 use crate::grant::{Action, InForce};
 use crate::records::RecordError;
@@ -88,6 +103,17 @@ pub enum Credential<'a> {
         /// Where the request came from, to slow down guessing from there.
         network: Option<IpAddr>,
     },
+    /// The same with a second factor.
+    WithFactor {
+        /// The account.
+        name: &'a str,
+        /// The password as typed.
+        password: &'a str,
+        /// What else was shown.
+        factor: FactorAnswer<'a>,
+        /// Where the request came from.
+        network: Option<IpAddr>,
+    },
     /// The value of an `ApiKey` header: base64 of `id:secret`, or `id:secret` itself.
     ApiKey(&'a str),
     /// The token of a session, from a cookie.
@@ -101,6 +127,7 @@ impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Credential::Password { .. } => "Password(…)",
+            Credential::WithFactor { .. } => "WithFactor(…)",
             Credential::ApiKey(_) => "ApiKey(…)",
             Credential::Session(_) => "Session(…)",
             Credential::Bearer(_) => "Bearer(…)",
@@ -128,8 +155,33 @@ pub struct Caller {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Proof {
     Password,
-    ApiKey { id: String },
-    Session,
+    PasswordAndFactor,
+    /// The company's identity provider said so.
+    Federated,
+    ApiKey {
+        id: String,
+    },
+    Session {
+        started_at: Timestamp,
+    },
+}
+
+impl Proof {
+    /// For the record; keys and sessions say more there.
+    fn as_str(&self) -> &'static str {
+        match self {
+            Proof::Password => "password",
+            Proof::PasswordAndFactor => "password+factor",
+            Proof::Federated => "oidc",
+            Proof::ApiKey { .. } => "key",
+            Proof::Session { .. } => "session",
+        }
+    }
+
+    /// Whether it was shown just now, and may start a session.
+    fn is_log_in(&self) -> bool {
+        matches!(self, Proof::Password | Proof::PasswordAndFactor | Proof::Federated)
+    }
 }
 
 impl Caller {
@@ -143,7 +195,8 @@ impl Caller {
         &self.roles
     }
 
-    /// What was shown: `password`, `key:ID` or `session:START`. No secret.
+    /// What was shown: `password`, `password+factor`, `oidc`, `key:ID` or `session:START`. No
+    /// secret.
     pub fn credential(&self) -> &str {
         &self.credential
     }
@@ -219,6 +272,12 @@ impl Caller {
         }
     }
 
+    /// The same account behind an API key.
+    #[cfg(test)]
+    pub(crate) fn with_key(self) -> Caller {
+        Caller { proof: Proof::ApiKey { id: "k".to_owned() }, credential: "key:k".into(), ..self }
+    }
+
     #[cfg(test)]
     pub(crate) fn until(mut self, expires: Timestamp) -> Caller {
         self.expires = Some(expires);
@@ -233,6 +292,9 @@ pub enum AuthError {
     /// Unknown or disabled account, wrong password, unknown key or session.
     #[error("unable to authenticate: the name, password, key or session is not valid")]
     Invalid,
+    /// The password is right, but this account has a second factor.
+    #[error("this account has a second factor; send a code with the password, or use an API key")]
+    FactorNeeded,
     /// The secret is right, but its time is over.
     #[error("the API key or session has expired; make a new key or log in again")]
     Expired,
@@ -293,12 +355,20 @@ pub enum DirectoryError {
     /// The end lies in the past.
     #[error("the key would have expired already; give an end in the future")]
     EndInPast,
+    /// Whoever sets another's password can be that person.
+    #[error(
+        "setting the password of `{0}` takes a second person: clerestory change propose --reset-password {0}"
+    )]
+    ResetTakesTwo(String),
     /// Nobody could manage people any more.
     #[error("this is the last administrator; make another one first")]
     LastAdministrator,
     /// There are people already; codes and bootstraps are for the first start.
     #[error("there are accounts already; ask an administrator for one")]
     AlreadyEnrolled,
+    /// Letting somebody in again is widening.
+    #[error("the account `{0}` was disabled here; letting it in again waits for a second person")]
+    EnablingWaits(String),
     /// Wrong, used or expired enrolment code.
     #[error(
         "the enrolment code is not valid; it is shown once by `clerestory init`, works once, and for 24 hours"

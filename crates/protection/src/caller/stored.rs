@@ -26,8 +26,17 @@ pub(super) struct StoredPerson {
     /// As `roles`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) disabled: bool,
+    /// Who may set the password once, until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reset: Option<StoredReset>,
     pub(super) created_at: i64,
     pub(super) created_by: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredReset {
+    pub(super) by: String,
+    pub(super) until: i64,
 }
 
 /// Argon2id, then HMAC under a key of the ring.

@@ -188,7 +188,7 @@ fn people_are_managed_by_administrators_only() {
     let directory = &house.directory;
     for name in ["ana", "eng", "gua"] {
         let by = house.login(name);
-        let refused = directory.create_person(&by, "eve", PASSWORD, &[Role::Analyst]);
+        let refused = directory.create_person(&by, "eve", PASSWORD);
         assert!(matches!(refused, Err(DirectoryError::NotAllowed)));
         assert!(matches!(directory.people(&by), Err(DirectoryError::NotAllowed)));
         assert!(matches!(directory.disable_person(&by, "adm"), Err(DirectoryError::NotAllowed)));
@@ -196,7 +196,8 @@ fn people_are_managed_by_administrators_only() {
         assert!(matches!(refused, Err(DirectoryError::NotAllowed)));
     }
     let adm = house.login("adm");
-    directory.create_person(&adm, "eve@example.org", PASSWORD, &[Role::Analyst]).unwrap();
+    directory.create_person(&adm, "eve@example.org", PASSWORD).unwrap();
+    assert!(house.login("eve@example.org").roles().is_empty(), "a role is a change of its own");
     directory.set_password(&adm, "ana", "set by somebody").unwrap();
     assert!(house.try_login("ana", "set by somebody").is_ok());
     let names: Vec<_> = directory.people(&adm).unwrap().into_iter().map(|one| one.name).collect();
@@ -204,20 +205,43 @@ fn people_are_managed_by_administrators_only() {
 }
 
 #[test]
+fn an_administrator_does_not_become_somebody_else_alone() {
+    let house = house();
+    house.directory.policies().end_founding().unwrap();
+    let adm = house.login("adm");
+    let set = |name: &str| house.directory.set_password(&adm, name, "set by somebody");
+    assert!(matches!(set("ana"), Err(DirectoryError::ResetTakesTwo(_))));
+    house.directory.disable_person(&adm, "ana").unwrap();
+    assert!(set("ana").is_err(), "nor before it is let in again");
+    house.directory.create_person(&adm, "eve", PASSWORD).unwrap();
+    set("eve").unwrap();
+    house.directory.allow_reset("gua", "adm").unwrap();
+    let house = house.restart();
+    let adm = house.login("adm");
+    let set = |name: &str| house.directory.set_password(&adm, name, "set by somebody");
+    assert!(set("eng").is_err(), "allowed for another");
+    set("gua").unwrap();
+    assert!(set("gua").is_err(), "once");
+    house.directory.allow_reset("gua", "adm").unwrap();
+    house.clock.advance(24 * HOUR);
+    let adm = house.login("adm");
+    let late = house.directory.set_password(&adm, "gua", "set by somebody");
+    assert!(matches!(late, Err(DirectoryError::ResetTakesTwo(_))));
+}
+
+#[test]
 fn what_an_administrator_can_get_wrong() {
     let house = house();
     let adm = house.login("adm");
-    let create = |name: &str, password: &str, roles: &[Role]| {
-        house.directory.create_person(&adm, name, password, roles).unwrap_err().to_string()
+    let create = |name: &str, password: &str| {
+        house.directory.create_person(&adm, name, password).unwrap_err().to_string()
     };
-    let analyst = &[Role::Analyst][..];
-    assert!(create("ana", PASSWORD, analyst).contains("already"));
+    assert!(create("ana", PASSWORD).contains("already"));
     for name in ["", "Eve", "e e", "eve\n", "ève", &"e".repeat(65)] {
-        assert!(create(name, PASSWORD, analyst).contains("account name"), "{name:?}");
+        assert!(create(name, PASSWORD).contains("account name"), "{name:?}");
     }
-    assert!(create("eve", "short", analyst).contains("10 to 1024"));
-    assert!(create("eve", "steve-the-great", analyst).contains("account's name"));
-    assert!(create("eve", PASSWORD, &[]).contains("at least one role"));
+    assert!(create("eve", "short").contains("10 to 1024"));
+    assert!(create("eve", "steve-the-great").contains("account's name"));
     let said = |done: Result<(), DirectoryError>| done.unwrap_err().to_string();
     assert!(said(house.directory.disable_person(&adm, "eve")).contains("no account `eve`"));
     assert!(said(house.directory.disable_person(&adm, "adm")).contains("last administrator"));
@@ -460,7 +484,7 @@ fn a_broken_store_changes_nothing_but_takes_back() {
     let (adm, eng) = (house.login("adm"), house.login("eng"));
     let key = house.directory.create_api_key(&eng, "k", &[Role::Engineer], None).unwrap();
     house.records.broken.store(true, Ordering::SeqCst);
-    let refused = house.directory.create_person(&adm, "eve", PASSWORD, &[Role::Analyst]);
+    let refused = house.directory.create_person(&adm, "eve", PASSWORD);
     assert!(matches!(refused, Err(DirectoryError::Records(_))));
     assert!(house.directory.create_api_key(&eng, "k2", &[Role::Engineer], None).is_err());
     assert!(house.directory.start_session(&eng).is_err());

@@ -5,10 +5,12 @@ use super::{
     Action, Classes, Condition, Grant, GrantError, GrantId, Literal, Member, Networks, Policy,
     Purpose, Quota, RowFilter, Setting, SettingError, SettingValue, Settings, Tables, Test, Who,
 };
+use crate::caller::Role;
 use crate::keys::{from_hex, hex};
-use model::{TableName, Timestamp};
+use model::{Class, TableName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Why a JSON text is no grant, member or policy. Carries no value of a row filter.
@@ -177,15 +179,12 @@ impl GrantForm {
     /// # Errors
     /// [`FormError`] says which word is wrong and what may stand there.
     pub fn to_grant(&self) -> Result<Grant, FormError> {
-        let classes = self.classes.iter().map(|word| {
-            let unknown = word_error(word, "class", "a class is open, personal, special or secret");
-            word.parse().map_err(|_| unknown)
-        });
+        let classes = self.classes.iter().map(|word| FormError::class(word));
         let conditions: Result<Vec<Condition>, FormError> =
             self.rows.iter().map(ConditionForm::to_condition).collect();
         let grant = Grant {
             who: parse_who(&self.who)?,
-            tables: parse_tables(&self.tables)?,
+            tables: self.tables.parse()?,
             action: Action::parse(&self.action).ok_or_else(|| {
                 word_error(&self.action, "action", "such as count, aggregate, read or export")
             })?,
@@ -215,6 +214,26 @@ impl GrantForm {
     }
 }
 
+impl FormError {
+    pub(crate) fn role(word: &str) -> Result<Role, FormError> {
+        let hint = "a role is analyst, engineer, guardian or administrator";
+        word.parse().map_err(|_| word_error(word, "role", hint))
+    }
+
+    pub(crate) fn class(word: &str) -> Result<Class, FormError> {
+        let hint = "a class is open, personal, special or secret";
+        word.parse().map_err(|_| word_error(word, "class", hint))
+    }
+
+    pub(crate) fn time(text: Option<&str>) -> Result<Option<Timestamp>, FormError> {
+        parse_time(text)
+    }
+
+    pub(crate) fn unknown_state(word: &str) -> FormError {
+        word_error(word, "state of a change", "it was written by a newer version")
+    }
+}
+
 fn word_error(word: &str, what: &'static str, hint: &'static str) -> FormError {
     FormError::Word { word: word.escape_debug().to_string(), what, hint }
 }
@@ -228,16 +247,21 @@ fn parse_who(text: &str) -> Result<Who, FormError> {
     who.ok_or_else(|| word_error(text, "holder", "give role:ROLE or person:NAME"))
 }
 
-fn parse_tables(text: &str) -> Result<Tables, FormError> {
-    let wrong = || word_error(text, "table", "give a name, a beginning with `*`, or `*` alone");
-    Ok(match text.strip_suffix('*') {
-        Some("") => Tables::All,
-        Some(prefix) => {
-            let name = TableName::parse(prefix).map_err(|_| wrong())?;
-            Tables::Prefix(name.as_str().to_owned())
-        }
-        None => Tables::Named(TableName::parse(text).map_err(|_| wrong())?),
-    })
+impl FromStr for Tables {
+    type Err = FormError;
+
+    /// `*`, `logs-*` or a name.
+    fn from_str(text: &str) -> Result<Tables, FormError> {
+        let wrong = || word_error(text, "table", "give a name, a beginning with `*`, or `*` alone");
+        Ok(match text.strip_suffix('*') {
+            Some("") => Tables::All,
+            Some(prefix) => {
+                let name = TableName::parse(prefix).map_err(|_| wrong())?;
+                Tables::Prefix(name.as_str().to_owned())
+            }
+            None => Tables::Named(TableName::parse(text).map_err(|_| wrong())?),
+        })
+    }
 }
 
 fn parse_networks(texts: &[String]) -> Result<Networks, FormError> {
@@ -338,11 +362,10 @@ impl MemberForm {
     /// # Errors
     /// If a role or a time is none.
     pub fn to_member(&self) -> Result<Member, FormError> {
-        let hint = "a role is analyst, engineer, guardian or administrator";
-        let roles = self.roles.iter().map(|(role, end)| {
-            let role = role.parse().map_err(|_| word_error(role, "role", hint))?;
-            Ok((role, parse_time(end.as_deref())?))
-        });
+        let roles = self
+            .roles
+            .iter()
+            .map(|(role, end)| Ok((FormError::role(role)?, parse_time(end.as_deref())?)));
         Ok(Member { roles: roles.collect::<Result<_, FormError>>()?, disabled: self.disabled })
     }
 }

@@ -1,7 +1,8 @@
 //! Every version of the policy there ever was, and the one in force.
 
 use super::form::PolicyForm;
-use super::{Policy, Reach};
+use super::{Policy, Reach, Setting, SettingValue};
+use crate::change::ChangeError;
 use crate::records::{RecordError, RecordStore};
 use aws_lc_rs::digest;
 use model::{Class, TableName, Timestamp};
@@ -9,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The kind of record: one for each version, never overwritten. The id is the version.
 const POLICY: &str = "policy";
@@ -24,7 +25,13 @@ pub struct Policies {
     history: RwLock<PolicyHistory>,
     /// The hash of the newest record; held while the next one is written.
     last: Mutex<[u8; 32]>,
+    /// Whether the node never held a row.
+    founding: AtomicBool,
 }
+
+/// The kind of the record that says that founding is over; there is one or none.
+const FOUNDING: &str = "founding";
+const OVER: &str = "over";
 
 impl Policies {
     /// A policy that stays as it is.
@@ -35,6 +42,7 @@ impl Policies {
             history: RwLock::new(PolicyHistory { versions: vec![Arc::clone(&policy)] }),
             in_force: Arc::new(InForce::new(policy)),
             last: Mutex::new([0; 32]),
+            founding: AtomicBool::new(false),
         }
     }
 
@@ -57,19 +65,22 @@ impl Policies {
             last = hash(&bytes);
             versions.push(Arc::new(policy));
         }
+        let founding = AtomicBool::new(records.list(FOUNDING)?.is_empty());
         let policies = match versions.last() {
             Some(newest) => Policies {
                 records: Some(records),
                 in_force: Arc::new(InForce::new(Arc::clone(newest))),
                 history: RwLock::new(PolicyHistory { versions }),
                 last: Mutex::new(last),
+                founding,
             },
             None => {
                 let mut start = Policy::standard();
                 start.since = now;
                 let bytes = PolicyForm::of(&start, &last).to_record();
                 records.put(POLICY, &record_id(start.version), &bytes)?;
-                let policies = Policies { records: Some(records), ..Policies::fixed(start) };
+                let policies =
+                    Policies { records: Some(records), founding, ..Policies::fixed(start) };
                 *policies.last.lock() = hash(&bytes);
                 policies
             }
@@ -90,6 +101,45 @@ impl Policies {
     /// The version in force for those who only ask.
     pub(crate) fn in_force(&self) -> &Arc<InForce> {
         &self.in_force
+    }
+
+    /// Whether the node never held a row: then there is nothing that could be widened.
+    pub fn is_founding(&self) -> bool {
+        self.founding.load(Ordering::Acquire)
+    }
+
+    /// Ends the founding for ever; called before the first row is taken.
+    ///
+    /// # Errors
+    /// If that cannot be made durable; then no row may be taken.
+    pub fn end_founding(&self) -> Result<(), RecordError> {
+        if !self.is_founding() {
+            return Ok(());
+        }
+        if let Some(records) = &self.records {
+            records.put(FOUNDING, OVER, b"{}")?;
+        }
+        self.founding.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Sets a setting while the node never held a row: whoever starts it decides.
+    ///
+    /// # Errors
+    /// If founding is over, the value is not of the setting's type, or it cannot be written.
+    pub fn set_in_founding(
+        &self,
+        setting: Setting,
+        value: SettingValue,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        self.update("first start", now, |policy| {
+            if !self.is_founding() {
+                return Err(ChangeError::MayNotPropose);
+            }
+            Ok(policy.settings_mut().set(setting, value)?)
+        })
+        .map(drop)
     }
 
     /// All versions so far.

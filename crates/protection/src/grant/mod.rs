@@ -7,7 +7,7 @@
 //!
 //! [`Difference::between`] says what a new version lets anybody do that the old one did not. If
 //! that is nothing, the step is a tightening and takes effect at once; all else is a widening and
-//! waits for a second person (see `change`). The question is decided grant by
+//! waits for a second person (see [`change`](crate::change)). The question is decided grant by
 //! grant: whatever is called a tightening is one; some tightenings, where several old grants only
 //! together cover a new one, are not seen and wait.
 //!
@@ -319,21 +319,42 @@ impl fmt::Display for Grant {
     /// One line in words, with the values of its row filter: for the people who decide on it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} may {} {}", self.who, self.action, self.tables)?;
-        write!(f, "{}", Terms(self))
+        write!(f, "{}", Terms::with_values(self))
     }
 }
 
 /// The terms of a grant after who, what and where, in words; empty where there is none.
-pub(crate) struct Terms<'a>(pub(crate) &'a Grant);
+pub(crate) struct Terms<'a> {
+    grant: &'a Grant,
+    with_values: bool,
+}
+
+impl<'a> Terms<'a> {
+    /// For the people who decide on a grant.
+    pub(crate) fn with_values(grant: &'a Grant) -> Terms<'a> {
+        Terms { grant, with_values: true }
+    }
+
+    /// For records and logs: of a row filter only the fields.
+    pub(crate) fn without_values(grant: &'a Grant) -> Terms<'a> {
+        Terms { grant, with_values: false }
+    }
+}
 
 impl fmt::Display for Terms<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let grant = self.0;
+        let grant = self.grant;
         if grant.action.is_reading() {
             write!(f, ", {}", grant.classes)?;
         }
         if !grant.rows.is_all() {
-            write!(f, ", where {}", grant.rows)?;
+            match self.with_values {
+                true => write!(f, ", where {}", grant.rows)?,
+                false => {
+                    let fields = grant.rows.conditions().iter().map(|one| one.field.as_str());
+                    write!(f, ", where {} …", fields.collect::<Vec<_>>().join(", "))?;
+                }
+            }
         }
         if grant.least_group > 1 {
             write!(f, ", groups of at least {}", grant.least_group)?;

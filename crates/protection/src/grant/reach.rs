@@ -37,7 +37,7 @@ impl fmt::Display for Reach {
             return f.pad("-");
         }
         for (place, way) in self.ways.iter().enumerate() {
-            let terms = Terms(&way.grant).to_string();
+            let terms = Terms::with_values(&way.grant).to_string();
             // The class is that of the cell.
             let terms = terms.strip_prefix(&format!(", {}", way.grant.classes)).unwrap_or(&terms);
             let comma = if place == 0 { "" } else { "; " };

@@ -1,6 +1,7 @@
 //! The settings that protection hangs on. They stand in the policy, not in a file, so that nobody
 //! changes them alone.
 
+use crate::caller::OidcSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -19,6 +20,8 @@ pub enum Setting {
     KeyExport,
     /// Whether one person alone may read for an hour, while everybody is told.
     BreakGlass,
+    /// The company's identity provider, and which of its groups are which roles.
+    Oidc,
     /// How many days a new grant lasts at most.
     GrantDaysMax,
     /// How many days a new membership of a role lasts at most.
@@ -40,6 +43,8 @@ pub enum SettingValue {
 #[derive(Clone, Copy)]
 enum Tighter {
     Fewer,
+    /// Nothing at all, or fewer entries that give a role; others say who is believed.
+    FewerRoles,
     Lower,
     Yes,
     No,
@@ -66,13 +71,14 @@ pub enum SettingError {
 
 impl Setting {
     /// All settings.
-    pub const ALL: [Setting; 8] = [
+    pub const ALL: [Setting; 9] = [
         Setting::Listeners,
         Setting::TlsOnLoopback,
         Setting::AuditSinks,
         Setting::Notify,
         Setting::KeyExport,
         Setting::BreakGlass,
+        Setting::Oidc,
         Setting::GrantDaysMax,
         Setting::MembershipDaysMax,
     ];
@@ -86,6 +92,7 @@ impl Setting {
             Setting::Notify => "notify",
             Setting::KeyExport => "key_export",
             Setting::BreakGlass => "break_glass",
+            Setting::Oidc => "oidc",
             Setting::GrantDaysMax => "grant_days_max",
             Setting::MembershipDaysMax => "membership_days_max",
         }
@@ -109,6 +116,7 @@ impl Setting {
             Setting::Notify => "who is told out of band: webhooks, e-mail addresses",
             Setting::KeyExport => "whether keys may leave the node",
             Setting::BreakGlass => "whether one person alone may read for an hour",
+            Setting::Oidc => "the company's identity provider, and what its groups may do here",
             Setting::GrantDaysMax => "days a new grant lasts at most",
             Setting::MembershipDaysMax => "days a new membership of a role lasts at most",
         }
@@ -120,7 +128,7 @@ impl Setting {
 
     fn start(self) -> SettingValue {
         match self {
-            Setting::Listeners | Setting::AuditSinks | Setting::Notify => {
+            Setting::Listeners | Setting::AuditSinks | Setting::Notify | Setting::Oidc => {
                 SettingValue::Set(BTreeSet::new())
             }
             Setting::TlsOnLoopback | Setting::KeyExport => SettingValue::Flag(false),
@@ -133,6 +141,7 @@ impl Setting {
     fn tighter(self) -> Tighter {
         match self {
             Setting::Listeners => Tighter::Fewer,
+            Setting::Oidc => Tighter::FewerRoles,
             Setting::TlsOnLoopback => Tighter::Yes,
             Setting::AuditSinks | Setting::Notify => Tighter::Never,
             Setting::KeyExport | Setting::BreakGlass => Tighter::No,
@@ -146,6 +155,10 @@ impl Setting {
         old == new
             || match (self.tighter(), old, new) {
                 (Tighter::Fewer, Set(old), Set(new)) => new.is_subset(old),
+                (Tighter::FewerRoles, Set(old), Set(new)) => {
+                    let gives_a_role = |entry: &String| entry.starts_with("role:");
+                    new.is_empty() || new.is_subset(old) && old.difference(new).all(gives_a_role)
+                }
                 (Tighter::Lower, Number(old), Number(new)) => new <= old,
                 (Tighter::Yes, Flag(_), Flag(new)) => *new,
                 (Tighter::No, Flag(_), Flag(new)) => !*new,
@@ -165,7 +178,12 @@ impl Setting {
                 let is_text = |entry: &String| {
                     (1..=1000).contains(&entry.len()) && !entry.chars().any(char::is_control)
                 };
+                let parsed = || OidcSettings::parse(entries.iter().map(String::as_str));
                 match self {
+                    Setting::Oidc if parsed().is_err() => wrong(
+                        "issuer=URL (https), client_id=ID, name=CLAIM, roles=CLAIM and \
+                         role:GROUP=ROLE, the first two at least",
+                    ),
                     Setting::Listeners if !entries.iter().all(is_address) => {
                         wrong("addresses with ports, such as 192.0.2.7:9200 or [::]:9200")
                     }
@@ -267,6 +285,11 @@ mod tests {
             (Setting::GrantDaysMax, Number(90), Number(30), true),
             (Setting::GrantDaysMax, Number(30), Number(90), false),
             (Setting::Notify, set(&["a@example.org"]), set(&[]), false),
+            (Setting::Oidc, set(&["issuer=a", "role:x=analyst"]), set(&["issuer=a"]), true),
+            (Setting::Oidc, set(&["issuer=a", "role:x=analyst"]), set(&[]), true),
+            (Setting::Oidc, set(&["issuer=a", "name=sub"]), set(&["issuer=a"]), false),
+            (Setting::Oidc, set(&["issuer=a"]), set(&["issuer=b"]), false),
+            (Setting::Oidc, set(&["issuer=a"]), set(&["issuer=a", "role:x=analyst"]), false),
         ] {
             assert_eq!(setting.is_tightening(&old, &new), tightens, "{setting:?}");
         }
@@ -286,6 +309,11 @@ mod tests {
         assert!(
             said(settings.set(Setting::GrantDaysMax, SettingValue::Number(0))).contains("days")
         );
+        assert!(
+            said(settings.set(Setting::Oidc, set(&["issuer=http://x"]))).contains("client_id=ID")
+        );
+        let provider = set(&["issuer=https://id.example.org", "client_id=x", "role:a=analyst"]);
+        settings.set(Setting::Oidc, provider).unwrap();
         assert!(Setting::parse("tls").unwrap_err().to_string().contains("tls_on_loopback"));
         settings.set(Setting::Listeners, set(&["[::]:9200"])).unwrap();
         assert_eq!(settings.entries(Setting::Listeners).len(), 1);

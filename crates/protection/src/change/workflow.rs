@@ -1,0 +1,676 @@
+use super::apply::{apply, difference, with_ends};
+use super::record::{begin, end, event, has_a_say};
+use super::{Change, ChangeError, ChangeId, Edit, Notice, State, lines_of, notice, record};
+use crate::audit::{AuditLog, Event, EventKind};
+use crate::caller::{Caller, PresenceProof};
+use crate::grant::{
+    Action, Classes, Difference, Grant, Policies, Policy, PolicyHistory, Setting, Tables, Who,
+};
+use crate::keys::hex;
+use crate::records::{RecordError, RecordStore};
+use aws_lc_rs::digest;
+use model::{Class, Clock, Timestamp};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Who may approve counts for so long after losing that right: see [`Changes::confirm_from`].
+const RECENT_MS: i64 = 7 * DAY_MS;
+const EDITS_MAX: usize = 100;
+const REASON_CHARS_MAX: usize = 1000;
+
+/// All changes of a node: proposed, decided, in force.
+pub struct Changes {
+    policies: Arc<Policies>,
+    log: Arc<AuditLog>,
+    records: Arc<dyn RecordStore>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<Known>,
+}
+
+struct Known {
+    changes: BTreeMap<ChangeId, Change>,
+    notices: Vec<Notice>,
+}
+
+/// What became of a proposal.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is in force: it widens nothing, or there is nothing to widen yet.
+    Applied(Arc<Policy>),
+    /// It waits for somebody else.
+    Waiting(Change),
+}
+
+/// A change that was approved.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// What it is now. If it is [`State::Approved`], whoever carries it out says so with
+    /// [`Changes::carried_out`].
+    pub change: Change,
+}
+
+/// What somebody wants to read by breaking the glass.
+#[derive(Clone, Debug)]
+pub struct Glass {
+    /// Where; not everywhere.
+    pub tables: Tables,
+    /// Up to which class; special at most.
+    pub class_max: Class,
+}
+
+impl Changes {
+    /// Reads all changes and notices.
+    ///
+    /// # Errors
+    /// If the records cannot be read.
+    pub fn open(
+        policies: Arc<Policies>,
+        log: Arc<AuditLog>,
+        records: Arc<dyn RecordStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Changes, RecordError> {
+        let mut changes = record::list(&*records)?;
+        let history = policies.history();
+        for change in changes.values_mut() {
+            finish_after_crash(change, &history);
+        }
+        let known = Known { changes, notices: notice::list(&*records)? };
+        Ok(Changes { policies, log, records, clock, state: Mutex::new(known) })
+    }
+
+    /// Puts edits in force if they widen nothing, else has them wait for a second person.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says what to do instead.
+    pub fn propose(
+        &self,
+        by: &Caller,
+        edits: Vec<Edit>,
+        why: &str,
+    ) -> Result<Outcome, ChangeError> {
+        let now = self.clock.now();
+        check_reason(why)?;
+        self.check_proposer(by, &edits, now)?;
+        let policy = self.policies.current();
+        if edits.iter().any(Edit::is_elsewhere) {
+            // These never are a tightening: what is one was not proposed but done.
+            let effect = edits.iter().map(Edit::to_string).collect();
+            difference(&policy, &edits, now)?;
+            return self.wait(by, edits, why, effect, BTreeSet::new(), &policy, now);
+        }
+        let raw = difference(&policy, &edits, now)?;
+        if raw.is_empty() {
+            return Err(ChangeError::NoEffect);
+        }
+        if self.policies.is_founding() || raw.is_tightening() {
+            return self.apply_at_once(by, &edits, now).map(Outcome::Applied);
+        }
+        let edits = with_ends(&policy, edits, now)?;
+        let difference = difference(&policy, &edits, now)?;
+        let effect = lines_of(&difference);
+        self.wait(by, edits, why, effect, difference.beneficiaries, &policy, now)
+    }
+
+    fn check_proposer(
+        &self,
+        by: &Caller,
+        edits: &[Edit],
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        if by.is_expired(now) {
+            return Err(ChangeError::CallerExpired);
+        }
+        if edits.is_empty() || edits.len() > EDITS_MAX {
+            return Err(ChangeError::NoEdit);
+        }
+        if edits.len() > 1 && edits.iter().any(Edit::is_elsewhere) {
+            return Err(ChangeError::Mixed);
+        }
+        let may = |edit: &Edit| match edit {
+            Edit::Rule { .. } => by.may(Action::Rule, now),
+            Edit::PasswordReset { .. } => by.may(Action::ManagePeople, now),
+            _ => has_a_say(by, now),
+        };
+        if edits.iter().all(may) { Ok(()) } else { Err(ChangeError::MayNotPropose) }
+    }
+
+    /// Puts in force what widens nothing, whether that can be recorded now or later.
+    fn apply_at_once(
+        &self,
+        by: &Caller,
+        edits: &[Edit],
+        now: Timestamp,
+    ) -> Result<Arc<Policy>, ChangeError> {
+        let event = event(EventKind::PolicyChanged, by, edits, None);
+        let is_founding = self.policies.is_founding();
+        let begun = begin(&self.log, &event);
+        if is_founding && begun.is_none() {
+            return Err(ChangeError::NotRecorded);
+        }
+        let made_by = format!("{} with {}", by.name(), by.credential());
+        let made = self.policies.update(&made_by, now, |policy| {
+            let before = policy.clone();
+            apply(policy, edits, now)?;
+            // The policy may have moved since it was looked at.
+            let still = is_founding || Difference::between(&before, policy, now).is_tightening();
+            if still { Ok(()) } else { Err(ChangeError::NotWhatWasSeen) }
+        });
+        let outcome = ended(&made);
+        let version = made.as_ref().map_or(0, |policy| policy.version());
+        end(&self.log, Event { policy: version, ..event }, begun, outcome);
+        made
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a change is made of")]
+    fn wait(
+        &self,
+        by: &Caller,
+        edits: Vec<Edit>,
+        why: &str,
+        effect: Vec<String>,
+        beneficiaries: BTreeSet<String>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Outcome, ChangeError> {
+        let confirm_from = self.confirm_from(by.name(), policy, now);
+        let others = approvers_beside(by.name(), policy, now);
+        if confirm_from.is_none() && others.is_subset(&beneficiaries) {
+            return Err(ChangeError::NobodyToApprove);
+        }
+        let mut known = self.state.lock();
+        let newest = known.changes.keys().next_back().map_or(0, |id| id.0);
+        let change = Change {
+            id: ChangeId(newest + 1),
+            why: why.trim().to_owned(),
+            proposer: by.name().to_owned(),
+            credential: by.credential().to_owned(),
+            proposed_at: now,
+            base: policy.version(),
+            decide_by: Timestamp(confirm_from.unwrap_or(now).0.saturating_add(DAY_MS)),
+            confirm_from,
+            effect,
+            beneficiaries,
+            state: State::Waiting,
+            edits,
+        };
+        let event = Event {
+            policy: policy.version(),
+            purpose: change.why.clone(),
+            ..event(EventKind::ChangeProposed, by, &change.edits, Some(change.id))
+        };
+        let begun = begin(&self.log, &event).ok_or(ChangeError::NotRecorded)?;
+        let kept = self.keep(&mut known, change.clone(), now);
+        end(&self.log, event, Some(begun), ended(&kept));
+        kept?;
+        Ok(Outcome::Waiting(change))
+    }
+
+    /// From when on `proposer` may confirm a change alone; `None` where somebody else may approve.
+    ///
+    /// Whoever could approve within the last seven days counts as if still there, for as long:
+    /// else one could get rid of all others, which is a tightening, and be alone.
+    fn confirm_from(&self, proposer: &str, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        if !approvers_beside(proposer, policy, now).is_empty() {
+            return None;
+        }
+        let history = self.policies.history();
+        let mut from = now.0.saturating_add(DAY_MS);
+        let recent = Timestamp(now.0.saturating_sub(RECENT_MS));
+        for (version, since, until) in history.versions() {
+            let until = until.unwrap_or(now);
+            // As seen when it ended: memberships may have ended before.
+            let others = approvers_beside(proposer, version, since.max(recent));
+            if until > recent && !others.is_empty() {
+                from = from.max(until.0.saturating_add(RECENT_MS));
+            }
+        }
+        Some(Timestamp(from))
+    }
+
+    /// All changes, the newest first; with what became of those that nobody decided.
+    ///
+    /// # Errors
+    /// If the caller has no say in changes.
+    pub fn list(&self, by: &Caller) -> Result<Vec<Change>, ChangeError> {
+        let now = self.clock.now();
+        self.check_reader(by, now)?;
+        let changes: Vec<Change> = self.state.lock().changes.values().rev().cloned().collect();
+        let policy = self.policies.current();
+        Ok(changes.into_iter().map(|change| seen_now(change, &policy, now)).collect())
+    }
+
+    /// One change, and the mark of what it shows: an approval has to carry it.
+    ///
+    /// # Errors
+    /// If the caller has no say in changes, or there is none with this number.
+    pub fn show(&self, by: &Caller, id: ChangeId) -> Result<(Change, String), ChangeError> {
+        let now = self.clock.now();
+        self.check_reader(by, now)?;
+        let change = self.state.lock().changes.get(&id).cloned();
+        let change =
+            seen_now(change.ok_or(ChangeError::NoChange(id))?, &self.policies.current(), now);
+        let mark = mark_of(&change);
+        Ok((change, mark))
+    }
+
+    /// Whether the caller has a say in changes: proposes, decides, looks on.
+    fn check_reader(&self, by: &Caller, now: Timestamp) -> Result<(), ChangeError> {
+        if by.is_expired(now) {
+            return Err(ChangeError::CallerExpired);
+        }
+        let may = has_a_say(by, now) || by.may(Action::Rule, now) || by.may(Action::Audit, now);
+        if may { Ok(()) } else { Err(ChangeError::MayNotDecide) }
+    }
+
+    /// Approves a change that `by` has seen as `mark` says, and puts it in force; or confirms
+    /// one's own where nobody else can and the time has come.
+    ///
+    /// # Errors
+    /// [`ChangeError`] says who may, or what to do. Nothing is in force then.
+    pub fn approve(
+        &self,
+        by: &Caller,
+        id: ChangeId,
+        mark: &str,
+        proof: PresenceProof,
+    ) -> Result<Decided, ChangeError> {
+        let now = self.clock.now();
+        let mut known = self.state.lock();
+        let change = self.waiting(&known, id, now)?;
+        self.check_approver(by, &change, now)?;
+        // Taken by value: a proof is good for one step.
+        let is_proven = proof.covers(by.name(), &id.presence(), now);
+        let method = proof.method().as_str();
+        drop(proof);
+        if !is_proven {
+            return Err(ChangeError::NotPresent);
+        }
+        if mark != mark_of(&change) {
+            return Err(ChangeError::NotWhatWasSeen);
+        }
+        let event = Event {
+            policy: self.policies.version(),
+            purpose: format!("present by {method}"),
+            ..event(EventKind::ChangeApproved, by, &change.edits, Some(id))
+        };
+        let begun = begin(&self.log, &event).ok_or(ChangeError::NotRecorded)?;
+        let decided = self.put_in_force(&mut known, by, change, now);
+        end(&self.log, event, Some(begun), ended(&decided));
+        decided
+    }
+
+    fn check_approver(
+        &self,
+        by: &Caller,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        if by.is_expired(now) {
+            return Err(ChangeError::CallerExpired);
+        }
+        if !by.is_person() {
+            return Err(ChangeError::NotAPerson);
+        }
+        if by.name() == change.proposer {
+            let from = change.confirm_from.ok_or(ChangeError::OwnProposal)?;
+            // Somebody else may have come meanwhile.
+            let alone = approvers_beside(by.name(), &self.policies.current(), now).is_empty();
+            return match () {
+                () if !alone => Err(ChangeError::OwnProposal),
+                () if !has_a_say(by, now) => Err(ChangeError::MayNotDecide),
+                () if now < from => Err(ChangeError::TooEarly(from)),
+                () => Ok(()),
+            };
+        }
+        if !by.may(Action::Approve, now) {
+            return Err(ChangeError::MayNotDecide);
+        }
+        if change.beneficiaries.contains(by.name()) {
+            return Err(ChangeError::OwnGain);
+        }
+        Ok(())
+    }
+
+    fn put_in_force(
+        &self,
+        known: &mut Known,
+        by: &Caller,
+        mut change: Change,
+        now: Timestamp,
+    ) -> Result<Decided, ChangeError> {
+        let approver = by.name().to_owned();
+        let waiting = change.clone();
+        change.state = State::Approved { by: approver.clone(), at: now };
+        self.keep(known, change.clone(), now)?;
+        if change.edits.iter().any(Edit::is_elsewhere) {
+            return Ok(Decided { change });
+        }
+        let made = self.policies.update(&change.id.presence(), now, |policy| {
+            let before = policy.clone();
+            apply(policy, &change.edits, now)?;
+            let difference = Difference::between(&before, policy, now);
+            let same = lines_of(&difference) == change.effect
+                && difference.beneficiaries == change.beneficiaries;
+            if same { Ok(()) } else { Err(ChangeError::NotWhatWasSeen) }
+        });
+        let made = made.inspect_err(|_| self.keep_in_force(known, waiting, now))?;
+        change.state = State::Applied { by: approver, at: now, version: Some(made.version()) };
+        self.keep_in_force(known, change.clone(), now);
+        Ok(Decided { change })
+    }
+
+    /// As [`Changes::keep`], where the policy says already what became of the change: if this
+    /// cannot be written now, the next start finds it out.
+    fn keep_in_force(&self, known: &mut Known, change: Change, now: Timestamp) {
+        let id = change.id;
+        if let Err(error) = self.keep(known, change.clone(), now) {
+            tracing::error!(%error, change = id.0, "what became of a change is not written down");
+            known.changes.insert(id, change);
+        }
+    }
+
+    /// Says that an approved change was carried out elsewhere.
+    ///
+    /// # Errors
+    /// If there is no such approved change, or it cannot be written down.
+    pub fn carried_out(&self, id: ChangeId) -> Result<Change, ChangeError> {
+        let now = self.clock.now();
+        let mut known = self.state.lock();
+        let mut change = known.changes.get(&id).cloned().ok_or(ChangeError::NoChange(id))?;
+        let State::Approved { by, .. } = &change.state else {
+            return Err(ChangeError::NotWaiting { id, state: change.state.as_str() });
+        };
+        change.state = State::Applied { by: by.clone(), at: now, version: None };
+        self.keep(&mut known, change.clone(), now)?;
+        Ok(change)
+    }
+
+    /// The changes that were approved and not carried out yet: after a crash they still are to be.
+    pub fn to_carry_out(&self) -> Vec<Change> {
+        let known = self.state.lock();
+        let approved = |change: &&Change| {
+            matches!(change.state, State::Approved { .. })
+                && change.edits.iter().any(Edit::is_elsewhere)
+        };
+        known.changes.values().filter(approved).cloned().collect()
+    }
+
+    /// Says no. Whoever has a say may, also who gains; it takes no proof, since nothing opens.
+    ///
+    /// # Errors
+    /// If the caller may not, or the change is decided already.
+    pub fn reject(&self, by: &Caller, id: ChangeId, why: &str) -> Result<Change, ChangeError> {
+        let now = self.clock.now();
+        check_reason(why)?;
+        if by.is_expired(now) {
+            return Err(ChangeError::CallerExpired);
+        }
+        if !has_a_say(by, now) {
+            return Err(ChangeError::MayNotDecide);
+        }
+        let state = State::Rejected { by: by.name().to_owned(), at: now, why: why.to_owned() };
+        self.close(by, id, EventKind::ChangeRejected, state, now)
+    }
+
+    /// Takes one's own proposal back.
+    ///
+    /// # Errors
+    /// If it is another's, or decided already.
+    pub fn withdraw(&self, by: &Caller, id: ChangeId) -> Result<Change, ChangeError> {
+        let now = self.clock.now();
+        if by.is_expired(now) {
+            return Err(ChangeError::CallerExpired);
+        }
+        let proposer = self.state.lock().changes.get(&id).map(|change| change.proposer.clone());
+        let proposer = proposer.ok_or(ChangeError::NoChange(id))?;
+        if proposer != by.name() {
+            return Err(ChangeError::NotProposer(proposer));
+        }
+        self.close(by, id, EventKind::ChangeWithdrawn, State::Withdrawn { at: now }, now)
+    }
+
+    fn close(
+        &self,
+        by: &Caller,
+        id: ChangeId,
+        kind: EventKind,
+        state: State,
+        now: Timestamp,
+    ) -> Result<Change, ChangeError> {
+        let mut known = self.state.lock();
+        let change = Change { state, ..self.waiting(&known, id, now)? };
+        let event = event(kind, by, &change.edits, Some(id));
+        let begun = begin(&self.log, &event);
+        let kept = self.keep(&mut known, change.clone(), now);
+        end(&self.log, event, begun, ended(&kept));
+        kept?;
+        Ok(change)
+    }
+
+    /// Reads alone for an hour, while everybody is told.
+    ///
+    /// # Errors
+    /// If that is switched off or not granted, wants too much, comes twice a day, or cannot be
+    /// recorded.
+    pub fn break_glass(
+        &self,
+        by: &Caller,
+        glass: &Glass,
+        why: &str,
+        proof: PresenceProof,
+    ) -> Result<Change, ChangeError> {
+        let now = self.clock.now();
+        check_reason(why)?;
+        if by.is_expired(now) {
+            return Err(ChangeError::CallerExpired);
+        }
+        if !by.is_person() {
+            return Err(ChangeError::NotAPerson);
+        }
+        let policy = self.policies.current();
+        let is_on = policy.settings().flag(Setting::BreakGlass);
+        if !is_on || !by.may(Action::BreakGlass, now) {
+            return Err(ChangeError::NoGlass);
+        }
+        if glass.class_max > Class::Special || glass.tables == Tables::All {
+            return Err(ChangeError::GlassTooWide);
+        }
+        let is_proven = proof.covers(by.name(), GLASS, now);
+        drop(proof);
+        if !is_proven {
+            return Err(ChangeError::NotPresent);
+        }
+        let mut known = self.state.lock();
+        let lately = |change: &Change| matches!(change.state, State::BrokenGlass { at, .. } if now.0 < at.0 + DAY_MS);
+        if known.changes.values().any(|change| change.proposer == by.name() && lately(change)) {
+            return Err(ChangeError::GlassAgain);
+        }
+        let who = Who::Person(by.name().to_owned());
+        let classes = Classes::up_to(glass.class_max);
+        let grant = Grant {
+            until: Some(Timestamp(now.0.saturating_add(HOUR_MS))),
+            ..Grant::new(who, glass.tables.clone(), Action::Read, classes)
+        };
+        grant.check()?;
+        let edits = vec![Edit::Grant(grant)];
+        let shown = difference(&policy, &edits, now)?;
+        let newest = known.changes.keys().next_back().map_or(0, |id| id.0);
+        let mut change = Change {
+            id: ChangeId(newest + 1),
+            why: why.trim().to_owned(),
+            proposer: by.name().to_owned(),
+            credential: by.credential().to_owned(),
+            proposed_at: now,
+            base: policy.version(),
+            decide_by: now,
+            confirm_from: None,
+            effect: lines_of(&shown),
+            beneficiaries: shown.beneficiaries,
+            state: State::Waiting,
+            edits,
+        };
+        let event = Event {
+            purpose: change.why.clone(),
+            ..event(EventKind::GlassBroken, by, &change.edits, Some(change.id))
+        };
+        let begun = begin(&self.log, &event).ok_or(ChangeError::NotRecorded)?;
+        let made_by = glass_mark(change.id);
+        change.state = State::Approved { by: change.proposer.clone(), at: now };
+        let done = self.keep(&mut known, change.clone(), now).and_then(|()| {
+            self.policies.update(&made_by, now, |policy| apply(policy, &change.edits, now))
+        });
+        end(&self.log, event, Some(begun), ended(&done));
+        change.state = match &done {
+            Ok(made) => State::BrokenGlass { at: now, version: made.version() },
+            Err(_) => State::Withdrawn { at: now },
+        };
+        self.keep_in_force(&mut known, change.clone(), now);
+        done?;
+        tracing::warn!(
+            change = change.id.0,
+            "somebody broke the glass and reads alone for an hour"
+        );
+        Ok(change)
+    }
+
+    /// The notices that were not delivered yet, oldest first.
+    pub fn undelivered(&self) -> Vec<Notice> {
+        let known = self.state.lock();
+        known.notices.iter().filter(|notice| notice.delivered_at.is_none()).cloned().collect()
+    }
+
+    /// The newest notices, newest first, for everybody with a credential: everybody is told.
+    ///
+    /// # Errors
+    /// If the credential has ended.
+    pub fn notices(&self, by: &Caller, limit: usize) -> Result<Vec<Notice>, ChangeError> {
+        if by.is_expired(self.clock.now()) {
+            return Err(ChangeError::CallerExpired);
+        }
+        Ok(self.state.lock().notices.iter().rev().take(limit).cloned().collect())
+    }
+
+    /// Says that a notice has reached its targets.
+    ///
+    /// # Errors
+    /// If that cannot be written down; it is then delivered again.
+    pub fn delivered(&self, id: u64) -> Result<(), RecordError> {
+        let mut known = self.state.lock();
+        let Some(notice) = known.notices.iter_mut().find(|notice| notice.id == id) else {
+            return Ok(());
+        };
+        let delivered = Notice { delivered_at: Some(self.clock.now()), ..notice.clone() };
+        notice::put(&*self.records, &delivered)?;
+        *notice = delivered;
+        Ok(())
+    }
+
+    fn waiting(&self, known: &Known, id: ChangeId, now: Timestamp) -> Result<Change, ChangeError> {
+        let change = known.changes.get(&id).cloned().ok_or(ChangeError::NoChange(id))?;
+        let change = seen_now(change, &self.policies.current(), now);
+        match change.state {
+            State::Waiting => Ok(change),
+            state => Err(ChangeError::NotWaiting { id, state: state.as_str() }),
+        }
+    }
+
+    /// Writes a change down, with the notice of what became of it.
+    fn keep(&self, known: &mut Known, change: Change, now: Timestamp) -> Result<(), ChangeError> {
+        record::put(&*self.records, &change)?;
+        if let Some((kind, text)) = notice::about(&change) {
+            let id = known.notices.last().map_or(0, |last| last.id) + 1;
+            let notice = Notice { id, at: now, kind, change: change.id, text, delivered_at: None };
+            tracing::warn!(change = change.id.0, kind = kind.as_str(), "notice about a change");
+            notice::put(&*self.records, &notice)?;
+            known.notices.push(notice);
+        }
+        known.changes.insert(change.id, change);
+        Ok(())
+    }
+}
+
+/// What a proof of presence for breaking the glass is about.
+const GLASS: &str = "break glass";
+
+impl Glass {
+    /// What a [`PresenceProof`] for it is about.
+    pub const PRESENCE: &str = GLASS;
+}
+
+/// Who made the version of the policy that breaking the glass makes.
+fn glass_mark(id: ChangeId) -> String {
+    format!("break-glass, {}", id.presence())
+}
+
+/// What became of a change that was being put in force when the node stopped: the policy knows.
+fn finish_after_crash(change: &mut Change, history: &PolicyHistory) {
+    let State::Approved { by, at } = change.state.clone() else { return };
+    if change.edits.iter().any(Edit::is_elsewhere) {
+        return;
+    }
+    let made_by = |mark: &str| {
+        let mut versions = history.versions().map(|(policy, ..)| policy);
+        versions.find(|policy| policy.made_by() == mark).map(Policy::version)
+    };
+    let applied = made_by(&change.id.presence());
+    let glass = made_by(&glass_mark(change.id));
+    change.state = match (applied, glass) {
+        (Some(_), _) => State::Applied { by, at, version: applied },
+        (None, Some(version)) => State::BrokenGlass { at, version },
+        (None, None) if change.decide_by > change.proposed_at => State::Waiting,
+        (None, None) => State::Withdrawn { at },
+    };
+}
+
+fn approvers_beside(proposer: &str, policy: &Policy, now: Timestamp) -> BTreeSet<String> {
+    let mut approvers = policy.people_who_may(Action::Approve, now);
+    approvers.remove(proposer);
+    approvers
+}
+
+fn check_reason(why: &str) -> Result<(), ChangeError> {
+    let chars = why.trim().chars().count();
+    if (1..=REASON_CHARS_MAX).contains(&chars) { Ok(()) } else { Err(ChangeError::NoReason) }
+}
+
+fn ended<T>(done: &Result<T, ChangeError>) -> String {
+    done.as_ref().err().map_or("done".to_owned(), |error| format!("refused: {error}"))
+}
+
+/// A change as it stands at `now`: one that waits may have expired, or do something else by now.
+fn seen_now(change: Change, policy: &Policy, now: Timestamp) -> Change {
+    if change.state != State::Waiting {
+        return change;
+    }
+    if now >= change.decide_by {
+        return Change { state: State::Expired, ..change };
+    }
+    if change.edits.iter().any(Edit::is_elsewhere) {
+        return change;
+    }
+    let same = difference(policy, &change.edits, now).is_ok_and(|difference| {
+        lines_of(&difference) == change.effect && difference.beneficiaries == change.beneficiaries
+    });
+    if same { change } else { Change { state: State::Stale, ..change } }
+}
+
+/// A mark of everything that a change shows to whoever decides.
+fn mark_of(change: &Change) -> String {
+    let form = super::ChangeForm::from(change);
+    let bytes = serde_json::to_vec(&form).expect("strings and numbers only");
+    hex(&digest::digest(&digest::SHA256, &bytes).as_ref()[..16])
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = self.state.lock();
+        f.debug_struct("Changes")
+            .field("changes", &known.changes.len())
+            .field("notices", &known.notices.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -26,6 +26,7 @@ mod admin;
 mod audit;
 mod bulk;
 mod document;
+mod erase;
 mod error;
 mod mapping;
 mod metric;
@@ -42,6 +43,7 @@ pub use audit::AuditQuestion;
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
 };
+pub use erase::EraseRequest;
 pub use error::EngineError;
 pub use mapping::{render_index, render_mapping, render_settings};
 pub use offline::{

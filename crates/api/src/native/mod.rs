@@ -1,6 +1,7 @@
 //! Our own API, for the command line and the web UI: what Elasticsearch has no word for.
 
 pub(crate) mod audit;
+pub(crate) mod erasures;
 pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod people;

@@ -3,6 +3,7 @@
 mod audit;
 mod demo;
 mod doctor;
+mod erase;
 mod init;
 mod key;
 mod load;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Sql(typed) => sql::run(&typed),
         Command::Metric(typed) => metric::run(&typed),
         Command::Rule(typed) => rule::run(&typed),
+        Command::Erase(typed) => erase::run(&typed),
         Command::User(typed) => user::run(&typed),
         Command::Key(typed) => key::run(&typed),
         Command::Audit(typed) => audit::run(&typed),

@@ -131,11 +131,13 @@ impl Engine {
             }
             found = self.find_person(&tables, request, &subject)?;
         }
-        let rows: u64 = found.iter().map(|(_, rows)| rows.seqs.len()).sum();
+        let rows: u64 = found.iter().map(|(_, rows)| rows.ids.len() as u64).sum();
         if request.dry_run {
             let tables: Vec<Json> = found
                 .iter()
-                .map(|(table, rows)| json!({ "table": table.name.as_str(), "rows": rows.seqs.len() }))
+                .map(
+                    |(table, rows)| json!({ "table": table.name.as_str(), "rows": rows.ids.len() }),
+                )
                 .collect();
             return Ok(json!({ "dry_run": true, "rows": rows, "tables": tables }));
         }

@@ -34,14 +34,15 @@ pub trait Trace {
 /// Rows that were found.
 #[derive(Debug, Default)]
 pub struct FoundRows {
-    /// Their `_id`s.
+    /// The `_id`s of those that are not deleted.
     pub ids: Vec<String>,
-    /// Their numbers, which stay theirs in whatever segment they come to stand.
+    /// The numbers of all, which stay theirs in whatever segment they come to stand: also of rows
+    /// that are deleted or have a newer version, and still lie in a file.
     pub seqs: RoaringTreemap,
 }
 
 impl Store {
-    /// The living rows of a table that bear a trace. This is not a read: nothing of it may reach a
+    /// The rows of a table that bear a trace. This is not a read: nothing of it may reach a
     /// caller.
     ///
     /// # Errors
@@ -52,11 +53,10 @@ impl Store {
         for view in &views {
             let rules = view.segment.rules();
             let then = Table { schema: table.schema.as_of(rules), ..Table::clone(&table) };
-            let mut rows = view.segment.rows_with(&then, trace)?;
-            rows -= &*view.dead;
-            let rows: Vec<u32> = rows.iter().collect();
-            found.ids.extend(view.segment.ids(&rows)?);
-            found.seqs.extend(view.segment.seqs(&rows)?);
+            let rows = view.segment.rows_with(&then, trace)?;
+            let living: Vec<u32> = (&rows - &*view.dead).iter().collect();
+            found.ids.extend(view.segment.ids(&living)?);
+            found.seqs.extend(view.segment.seqs(&rows.iter().collect::<Vec<u32>>())?);
         }
         Ok(found)
     }
@@ -85,9 +85,15 @@ impl Store {
     pub fn expunge(&self, table: TableId, seqs: &RoaringTreemap) -> Result<(), StoreError> {
         let wanted: Vec<u64> = seqs.iter().collect();
         let store = self.inner().find(table)?;
-        // The deletes are the catalog's only when the rows that caused them are flushed.
-        self.inner().flush(&store)?;
-        while self.inner().expunge_one(&store, &wanted)? {}
+        loop {
+            // Deletes are the catalog's only when what caused them is flushed, and only such rows
+            // are left out; a write may delete one right behind a flush.
+            self.inner().flush(&store)?;
+            while self.inner().expunge_one(&store, &wanted)? {}
+            if !self.inner().has_unsaved_deletes_of(&store, &wanted)? {
+                break;
+            }
+        }
         self.inner().columns.forget_strings(table);
         Ok(())
     }

@@ -61,7 +61,7 @@ impl TableErasure {
         let mut seqs = Vec::with_capacity(rows.seqs.serialized_size());
         rows.seqs.serialize_into(&mut seqs).expect("writing to memory does not fail");
         let name = table.name.as_str().to_owned();
-        TableErasure { id: table.id.0, name, rows: rows.seqs.len(), seqs }
+        TableErasure { id: table.id.0, name, rows: rows.ids.len() as u64, seqs }
     }
 }
 

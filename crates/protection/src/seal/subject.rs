@@ -94,7 +94,10 @@ impl Sealer {
                     || subject.is_in(text)
                     || subject.is_in(&self.pseudonyms.query_text(text))
             }
-            other => other.to_string() == *subject.value,
+            other => {
+                let text = other.to_string();
+                text == *subject.value
+            }
         };
         Ok(opened.iter().map(speaks).collect())
     }

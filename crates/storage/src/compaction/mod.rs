@@ -158,6 +158,22 @@ impl Inner {
         Ok(false)
     }
 
+    /// Whether any of these rows lies deleted in a segment and the catalog does not know it yet.
+    pub(crate) fn has_unsaved_deletes_of(
+        &self,
+        store: &TableStore,
+        seqs: &[u64],
+    ) -> Result<bool, StoreError> {
+        let segments = store.state.lock().segments.clone();
+        for live in segments.iter().filter(|live| !Arc::ptr_eq(&live.dead, &live.saved)) {
+            let newly = &*live.dead - &*live.saved;
+            if !newly.is_empty() && !live.segment.rows_with_seqs(seqs)?.is_disjoint(&newly) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn merge(
         &self,
         table: &Table,

@@ -7,8 +7,8 @@ use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
     AccountError, ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller,
-    Credential, DirectoryError, Engine, FactorAnswer, FactorError, NewRuling, OidcError,
-    RingStatus, Role, SessionToken, SqlAnswer, TableStats, WriteOptions,
+    Credential, DirectoryError, Engine, EraseRequest, FactorAnswer, FactorError, NewRuling,
+    OidcError, RingStatus, Role, SessionToken, SqlAnswer, TableStats, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -504,6 +504,25 @@ pub(crate) fn query_metric(
     body: &Value,
 ) -> Result<Value, ApiError> {
     Ok(engine.query_metric(caller, name, body)?.into_inner())
+}
+
+/// Forgets a person.
+pub(crate) fn erase(
+    engine: &Engine,
+    caller: &Caller,
+    wanted: &EraseRequest,
+) -> Result<Value, ApiError> {
+    Ok(engine.erase(caller, wanted)?)
+}
+
+/// All erasures.
+pub(crate) fn erasures(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.erasures(caller)?)
+}
+
+/// One erasure and its receipt.
+pub(crate) fn erasure(engine: &Engine, caller: &Caller, id: &str) -> Result<Value, ApiError> {
+    Ok(engine.erasure(caller, id)?)
 }
 
 /// Fields that wait for a ruling.

@@ -2,7 +2,7 @@
 
 use crate::elasticsearch::{bulk, cat, cluster, document, index, info, search, security, sql};
 use crate::native::{
-    audit, changes, factors, keys, metrics, oidc, people, ring, rulings, scim, tables,
+    audit, changes, erasures, factors, keys, metrics, oidc, people, ring, rulings, scim, tables,
 };
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
@@ -270,6 +270,9 @@ fn native() -> Vec<Route> {
         route(&[Post],              "/_metrics/{name}",               Json,    Question, NONE,       known(metrics::query)),
         route(&[Get],               "/_clerestory/tables",            Nothing, Quick,    NONE,       known(tables::list)),
         route(&[Get],               "/_clerestory/tables/{index}",    Nothing, Quick,    NONE,       known(tables::show)),
+        route(&[Get],               "/_clerestory/erasures",          Nothing, Question, NONE,       known(erasures::list)),
+        route(&[Post],              "/_clerestory/erasures",          Json,    Question, NONE,       known(erasures::create)),
+        route(&[Get],               "/_clerestory/erasures/{id}",     Nothing, Question, NONE,       known(erasures::show)),
         route(&[Get],               "/_clerestory/rulings",           Nothing, Question, RULINGS,    known(rulings::queue)),
         route(&[Get],               "/_clerestory/rulings/{index}/{field}", Nothing, Question, NONE, known(rulings::show)),
         route(&[Post],              "/_clerestory/rulings/{index}/{field}", Json, Write, NONE,       known(rulings::rule)),

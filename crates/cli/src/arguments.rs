@@ -30,6 +30,8 @@ pub(crate) enum Command {
     /// Rulings: which class a field has, and why
     #[command(subcommand)]
     Rule(Rule),
+    /// Forget a person: rows are gone at once, files follow, a receipt says so
+    Erase(Erase),
     /// People
     #[command(subcommand)]
     User(User),
@@ -335,6 +337,51 @@ pub(crate) struct RuleSet {
     /// Only say what it would do
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["person", "list", "receipt"]))]
+pub(crate) struct Erase {
+    /// The real e-mail address, id or phone, or a pseudonym; `-` reads it from standard input, so
+    /// that no shell remembers it
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) person: Option<String>,
+    /// Which erasures there are
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// The receipt of an erasure
+    #[arg(long, value_name = "ID")]
+    pub(crate) receipt: Option<String>,
+    /// Only in this table; may come several times
+    #[arg(long = "table", value_name = "TABLE")]
+    pub(crate) tables: Vec<String>,
+    /// Only rows that bear the value in this field
+    #[arg(long)]
+    pub(crate) field: Option<String>,
+    /// A field of the rows found whose values are the same person, such as device_id; rows that
+    /// bear those go too
+    #[arg(long, value_name = "FIELD", value_delimiter = ',')]
+    pub(crate) also: Vec<String>,
+    /// Within this time no file holds the rows any more
+    #[arg(long, value_name = "TIME", default_value = "72h")]
+    pub(crate) deadline: String,
+    /// Wait until no file holds them
+    #[arg(long)]
+    pub(crate) now: bool,
+    /// Read every file afterwards and name those with a trace
+    #[arg(long, requires = "now")]
+    pub(crate) verify: bool,
+    /// Only count
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What the request is called elsewhere, such as a ticket; no personal value
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    pub(crate) reference: String,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,

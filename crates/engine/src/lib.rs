@@ -28,6 +28,7 @@ mod bulk;
 mod carry_out;
 mod change;
 mod document;
+mod erase;
 mod error;
 mod factors;
 mod listener;
@@ -46,6 +47,7 @@ pub use audit::AuditQuestion;
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
 };
+pub use erase::EraseRequest;
 pub use error::EngineError;
 pub use mapping::{render_index, render_mapping, render_settings};
 pub use offline::{

@@ -1,5 +1,6 @@
 //! Making a data folder, opening it, closing it.
 
+use crate::erase::{RunningSteward, Steward};
 use crate::error::{EngineError, chain};
 use crate::metric::Metrics;
 use model::{Clock, SystemClock, TableId};
@@ -96,7 +97,8 @@ impl OpenError {
 
 /// A node: the store, its doors, and who may go through them.
 pub struct Engine {
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
+    pub(crate) steward: RunningSteward,
     pub(crate) keys: Arc<KeyRing>,
     /// Held by whoever moves files to a new key.
     pub(crate) moving_files: Mutex<()>,
@@ -156,7 +158,7 @@ impl Engine {
         );
         store.sealer = Arc::clone(&sealer);
         store.flush_rows = settings.flush_rows.unwrap_or(store.flush_rows);
-        let store = Store::open(store)?;
+        let store = Arc::new(Store::open(store)?);
         let records: Arc<dyn RecordStore> = Arc::clone(store.catalog()) as Arc<dyn RecordStore>;
         let directory = Directory::open(records, Arc::clone(&keys), Arc::clone(&clock))?;
         if let Some(outside) = &settings.outside {
@@ -186,8 +188,16 @@ impl Engine {
         }
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
         audit.append_durable(&Event::new(EventKind::Started))?;
+        let steward = Steward::start(
+            Arc::clone(&store),
+            Arc::clone(&sealer),
+            Arc::clone(&keys),
+            Arc::clone(&audit),
+            Arc::clone(&clock),
+        )?;
         Ok(Engine {
             store,
+            steward,
             keys,
             moving_files: Mutex::default(),
             sealer,
@@ -235,6 +245,7 @@ impl Engine {
         if let Err(error) = self.guard.settle() {
             tracing::warn!(cause = chain(&error), "counts of quotas are a little too high now");
         }
+        self.steward.stop();
         self.store.close();
         if let Err(error) = self.audit.append_durable(&Event::new(EventKind::Stopped)) {
             tracing::error!(cause = chain(&error), "audit record not written");

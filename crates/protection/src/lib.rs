@@ -27,5 +27,5 @@ pub use records::{MemoryRecords, RecordError, RecordStore};
 pub use release::{CacheKey, Denied, FieldUse, Guard, Permit, ReadIntent, Released, RowScope, Use};
 pub use seal::{
     Proposal, RefusedField, RefusedReason, Rewritten, SealError, SealOutcome, SealedBatch, Sealer,
-    Shape,
+    Shape, Subject,
 };

@@ -1,6 +1,6 @@
 use crate::classify::kind::{self, KIND_BYTES_MAX, SECRET_PREFIX};
 use crate::classify::{Classifier, Finding, Hints, normalise};
-use crate::keys::{KeyRing, MacKey};
+use crate::keys::{Family, KeyRing, MacKey};
 use foldhash::quality::RandomState;
 use model::{Class, Field, FieldType};
 use parking_lot::Mutex;
@@ -8,15 +8,21 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
+mod epoch;
+
+use epoch::Epoch;
+
 /// Turns personal values into pseudonyms and credentials into tags: the same value under the
 /// same ring always gives the same, and nobody without the ring can go back or forth.
 ///
 /// A pseudonym is `kind:` and 26 characters of lower-case base 32 (RFC 4648, extended hex
-/// alphabet) that spell the first 16 bytes of HMAC-SHA256 over the kind, a NUL and the
-/// normalised value. A tag is `secret-kind:` and the same under another key.
+/// alphabet) that spell a code: the first 16 bytes of HMAC-SHA256 over the kind, a NUL and the
+/// normalised value, through the permutation of an epoch ([`epoch`]). A tag is `secret-kind:` and
+/// the same under another key.
 pub struct Pseudonyms {
     personal: MacKey,
     secret: MacKey,
+    epoch: Epoch,
     classifier: Classifier,
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
@@ -56,13 +62,21 @@ impl Pseudonyms {
     /// Pseudonyms under `ring`; questions are read by the rules of `classifier`, which must be the
     /// sealer's: what is stored as a pseudonym is looked for as one.
     pub fn with_classifier(ring: &KeyRing, classifier: &Classifier) -> Pseudonyms {
-        Pseudonyms {
-            personal: ring.mac_key("pseudonym"),
-            secret: ring.mac_key("secret-tag"),
+        let newest = ring.generations(Family::Pseudonym).last().map_or(0, |newest| newest.number);
+        Pseudonyms::of_epoch(ring, classifier, newest).expect("the newest epoch has a key")
+    }
+
+    /// The same of one epoch; `None` if its key was destroyed or never made.
+    pub fn of_epoch(ring: &KeyRing, classifier: &Classifier, epoch: u32) -> Option<Pseudonyms> {
+        Some(Pseudonyms {
+            // These stay when an epoch ends, and belong to no epoch.
+            personal: ring.mac_key("pseudonym-of-value"),
+            secret: ring.mac_key("tag-of-secret"),
+            epoch: Epoch::of(ring, epoch)?,
             classifier: classifier.clone(),
             hasher: RandomState::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        }
+        })
     }
 
     /// The pseudonym of `value`, normalised as its kind asks: e-mail in lower case, addresses and
@@ -191,7 +205,7 @@ impl Pseudonyms {
         let key = if is_secret { &self.secret } else { &self.personal };
         let mut code = [0; CODE_BYTES];
         code.copy_from_slice(&key.sign(message.as_bytes())[..CODE_BYTES]);
-        code
+        self.epoch.turn(code)
     }
 }
 

@@ -15,9 +15,11 @@ use std::sync::Arc;
 
 mod proposal;
 mod rewrite;
+mod subject;
 
 pub use proposal::{Proposal, Shape};
 pub use rewrite::Rewritten;
+pub use subject::Subject;
 
 /// The way in: rules on new fields, then replaces, tags or encrypts what is not open.
 pub struct Sealer {

@@ -19,6 +19,7 @@ pub mod sealed_file;
 mod buffer;
 mod column_cache;
 mod compaction;
+mod erase;
 mod error;
 mod filter;
 mod inspect;
@@ -32,6 +33,7 @@ mod text;
 mod verify;
 mod worker;
 
+pub use erase::{FoundRows, Trace};
 pub use error::StoreError;
 pub use filter::{Filter, Pattern};
 pub use ordinals::{Ordinals, Terms};

@@ -311,6 +311,11 @@ impl Store {
         Ok(Store { inner, workers: Mutex::new(workers) })
     }
 
+    /// A table and its views now, for work that is no read.
+    pub(crate) fn views_of(&self, id: TableId) -> Result<(Arc<Table>, Vec<Arc<View>>), StoreError> {
+        self.inner.views(&*self.inner.find(id)?)
+    }
+
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
     }
@@ -697,7 +702,7 @@ impl Inner {
         self.tables.read().values().cloned().collect()
     }
 
-    fn find(&self, id: TableId) -> Result<Arc<TableStore>, StoreError> {
+    pub(crate) fn find(&self, id: TableId) -> Result<Arc<TableStore>, StoreError> {
         self.tables.read().get(&id).cloned().ok_or(StoreError::NoTable)
     }
 

@@ -4,6 +4,7 @@ mod audit;
 mod change;
 mod demo;
 mod doctor;
+mod erase;
 mod factor;
 mod grant;
 mod init;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Sql(typed) => sql::run(&typed),
         Command::Metric(typed) => metric::run(&typed),
         Command::Rule(typed) => rule::run(&typed),
+        Command::Erase(typed) => erase::run(&typed),
         Command::User(typed) => user::run(&typed),
         Command::Grant(typed) => grant::run(&typed),
         Command::Change(typed) => change::run(&typed),

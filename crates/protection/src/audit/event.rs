@@ -71,6 +71,10 @@ event_kinds! {
     Ruling = "ruling",
     /// Fields and what their values look like were shown to somebody who may rule on them.
     RulingShown = "ruling_shown",
+    /// A person is to be forgotten: rows were found and deleted.
+    ErasureBegun = "erasure_begun",
+    /// They are out of every file.
+    ErasureDone = "erasure_done",
     /// Credentials were seen in a field on the way in; none was stored.
     SecretsSeen = "secrets_seen",
     /// A metric was declared or changed.

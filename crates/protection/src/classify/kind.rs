@@ -66,6 +66,11 @@ pub(crate) fn find(kind: &str) -> Option<&'static str> {
     standard.copied().or_else(|| OTHERS.read().iter().find(|known| **known == kind).copied())
 }
 
+/// All kinds that a pseudonym can have.
+pub(crate) fn all() -> Vec<&'static str> {
+    STANDARD.iter().chain(OTHERS.read().iter()).copied().collect()
+}
+
 /// The longest kind that `text` ends with.
 pub(crate) fn at_end_of(text: &str) -> Option<&'static str> {
     let longest = |kinds: &[&'static str]| {

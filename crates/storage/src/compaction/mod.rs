@@ -139,6 +139,41 @@ impl Inner {
         Ok(swapped)
     }
 
+    /// Writes one segment anew that holds any of these rows as deleted; says whether there was one.
+    pub(crate) fn expunge_one(&self, store: &TableStore, seqs: &[u64]) -> Result<bool, StoreError> {
+        let _owner = store.owner.lock();
+        let (table, segments) = {
+            let state = store.state.lock();
+            (Arc::clone(&state.table), state.segments.clone())
+        };
+        for live in segments.into_iter().filter(|live| !live.saved.is_empty()) {
+            let rows = live.segment.rows_with_seqs(seqs)?;
+            if rows.is_disjoint(&live.saved) {
+                continue;
+            }
+            let inputs = [live];
+            let made = self.merge(&table, &inputs)?;
+            return self.swap(store, &inputs, made).map(|_| true);
+        }
+        Ok(false)
+    }
+
+    /// Whether any of these rows lies deleted in a segment and the catalog does not know it yet.
+    pub(crate) fn has_unsaved_deletes_of(
+        &self,
+        store: &TableStore,
+        seqs: &[u64],
+    ) -> Result<bool, StoreError> {
+        let segments = store.state.lock().segments.clone();
+        for live in segments.iter().filter(|live| !Arc::ptr_eq(&live.dead, &live.saved)) {
+            let newly = &*live.dead - &*live.saved;
+            if !newly.is_empty() && !live.segment.rows_with_seqs(seqs)?.is_disjoint(&newly) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn merge(
         &self,
         table: &Table,
@@ -318,6 +353,12 @@ impl Inner {
     /// Forgets tables that were dropped more than seven days ago.
     pub(crate) fn purge_dropped(&self) -> Result<(), StoreError> {
         let cutoff = self.settings.clock.now().0 - RESTORABLE_MS;
+        self.purge_dropped_before(cutoff).map(drop)
+    }
+
+    /// Forgets tables that were dropped up to a moment, in milliseconds; says how many.
+    pub(crate) fn purge_dropped_before(&self, cutoff: i64) -> Result<u64, StoreError> {
+        let mut purged = 0;
         for (table, dropped_at) in self.catalog.dropped_tables()? {
             if dropped_at.0 > cutoff {
                 continue;
@@ -329,9 +370,10 @@ impl Inner {
             for id in files {
                 self.remove_file(id)?;
             }
+            purged += 1;
             tracing::info!(table_id = table.id.0, "dropped table purged");
         }
-        Ok(())
+        Ok(purged)
     }
 
     /// Readers that have a file open go on reading it.

@@ -338,6 +338,43 @@ impl Segment {
             .collect()
     }
 
+    /// Rows with a given id that `is_wanted` wants; asks for each distinct id once.
+    pub(crate) fn rows_with_id_like(
+        &self,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<RoaringBitmap, ReadError> {
+        self.rows_with_term_like(layout::ID, is_wanted)
+    }
+
+    /// Rows with a string that `is_wanted` wants in a column of whole strings; asks for each
+    /// distinct one once.
+    pub(crate) fn rows_with_term_like(
+        &self,
+        field: TantivyField,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<RoaringBitmap, ReadError> {
+        let mut found = RoaringBitmap::new();
+        let Some(Column::Keyword(column)) = self.column_of(field)? else {
+            return Ok(found);
+        };
+        let mut wanted = vec![false; column.cardinality() as usize];
+        let mut next = 0;
+        column.each_term(&mut |id| {
+            wanted[next] = is_wanted(id);
+            next += 1;
+        })?;
+        if !wanted.contains(&true) {
+            return Ok(found);
+        }
+        let (mut ords, mut rows) = (Vec::new(), Vec::new());
+        for block in Selection::Run(0..self.rows).blocks() {
+            column.all_ords(block, &mut rows, &mut ords);
+            let hits = rows.iter().zip(&ords).filter(|(_, ord)| wanted[**ord as usize]);
+            found.extend(hits.map(|(place, _)| block.row(*place as usize)));
+        }
+        Ok(found)
+    }
+
     /// The hash of every given id of the rows that are not in `dead`.
     pub(crate) fn given_id_hashes(&self, dead: &RoaringBitmap) -> Result<Vec<u64>, ReadError> {
         let Some(Column::Keyword(column)) = self.column_of(layout::ID)? else {

@@ -6,9 +6,10 @@
 use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
-    AccountError, ActionKind, AuditQuestion, AuthError, BulkAnswer, BulkItem, BulkOptions, Caller,
-    Credential, DirectoryError, Engine, EraseRequest, FactorAnswer, FactorError, NewRuling,
-    OidcError, RingStatus, Role, SessionToken, SqlAnswer, TableStats, WriteOptions,
+    AccountError, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError, BulkAnswer,
+    BulkItem, BulkOptions, Caller, Credential, DirectoryError, Engine, EraseRequest, FactorAnswer,
+    FactorError, NewRuling, OidcError, RingStatus, Role, SessionToken, SqlAnswer, TableStats,
+    WhoRead, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -565,6 +566,29 @@ pub(crate) fn audit(
     question: &AuditQuestion,
 ) -> Result<Vec<Value>, ApiError> {
     Ok(engine.audit_show(caller, question)?)
+}
+
+/// How the audit record is.
+pub(crate) fn audit_state(engine: &Engine, caller: &Caller) -> Result<AuditState, ApiError> {
+    Ok(engine.audit_state(caller)?)
+}
+
+/// A proof over the audit record's hash tree.
+pub(crate) fn audit_proof(
+    engine: &Engine,
+    caller: &Caller,
+    asked: AuditProof,
+) -> Result<(Option<String>, Vec<String>), ApiError> {
+    Ok(engine.audit_proof(caller, asked)?)
+}
+
+/// Who could read, and who did.
+pub(crate) fn exposure(
+    engine: &Engine,
+    caller: &Caller,
+    asked: &WhoRead,
+) -> Result<Value, ApiError> {
+    Ok(engine.exposure(caller, asked)?)
 }
 
 /// How many audit records there are, for those who may read them.

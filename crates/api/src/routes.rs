@@ -2,7 +2,8 @@
 
 use crate::elasticsearch::{bulk, cat, cluster, document, index, info, search, security, sql};
 use crate::native::{
-    audit, changes, erasures, factors, keys, metrics, oidc, people, ring, rulings, scim, tables,
+    audit, changes, erasures, exposure, factors, keys, metrics, oidc, people, ring, rulings, scim,
+    tables,
 };
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
@@ -170,6 +171,7 @@ mod params {
         &["filter", "startIndex", "count", "attributes", "excludedAttributes"];
     pub(super) const REACH: &[&str] = &["person", "table"];
     pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "kind", "action", "limit"];
+    pub(super) const PROOF: &[&str] = &["old", "new", "record", "size"];
 }
 
 #[rustfmt::skip] // A table is read by its columns.
@@ -259,7 +261,7 @@ fn elasticsearch() -> Vec<Route> {
 fn native() -> Vec<Route> {
     use Reads::{Json, Nothing, Yaml};
     use Work::{Question, Quick, Write};
-    use params::{AUDIT, NONE, REACH, RULINGS, SCIM};
+    use params::{AUDIT, NONE, PROOF, REACH, RULINGS, SCIM};
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
@@ -277,6 +279,9 @@ fn native() -> Vec<Route> {
         route(&[Get],               "/_clerestory/rulings/{index}/{field}", Nothing, Question, NONE, known(rulings::show)),
         route(&[Post],              "/_clerestory/rulings/{index}/{field}", Json, Write, NONE,       known(rulings::rule)),
         route(&[Get],               "/_clerestory/audit",             Nothing, Question, AUDIT,      known(audit::show)),
+        route(&[Get],               "/_clerestory/audit/checkpoint",  Nothing, Quick,    NONE,       known(audit::checkpoint)),
+        route(&[Get],               "/_clerestory/audit/proof",       Nothing, Question, PROOF,      known(audit::proof)),
+        route(&[Post],              "/_clerestory/exposure",          Json,    Question, NONE,       known(exposure::ask)),
         route(&[Get],               "/_clerestory/people",            Nothing, Quick,    NONE,       known(people::list)),
         route(&[Post],              "/_clerestory/people",            Json,    Write,    NONE,       known(people::create)),
         route(&[Post],              "/_clerestory/people/{name}/_password", Json, Write, NONE,       known(people::set_password)),

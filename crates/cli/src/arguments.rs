@@ -47,6 +47,8 @@ pub(crate) enum Command {
     /// The record of who read what
     #[command(subcommand)]
     Audit(Audit),
+    /// Who could read fields of a class, and who did
+    Exposure(Exposure),
     /// Look for what is wrong with a data folder and its server
     Doctor(Doctor),
 }
@@ -791,8 +793,11 @@ pub(crate) struct KeyCreate {
 pub(crate) enum Audit {
     /// Who read what, newest first
     Show(AuditShow),
-    /// Check offline that no record was changed, moved or taken away
+    /// Check offline that no record was changed, moved, taken away or replaced
     Verify(AuditVerify),
+    /// From another machine: sign checkpoints that agree with those before, and name those that
+    /// do not
+    Witness(AuditWitness),
 }
 
 #[derive(Debug, Args)]
@@ -827,11 +832,59 @@ pub(crate) struct AuditVerify {
     /// Folder of the data
     #[arg(long, value_name = "D", env = "CLERESTORY_DIR", default_value = "./clerestory-data")]
     pub(crate) dir: PathBuf,
+    /// Folder with a copy of the record, which has to hold the same; may come several times
+    #[arg(long = "copy", value_name = "D")]
+    pub(crate) copies: Vec<PathBuf>,
+    /// Checkpoint that was kept elsewhere, such as a witness's; may come several times
+    #[arg(long = "checkpoint", value_name = "F")]
+    pub(crate) checkpoints: Vec<PathBuf>,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) unlock: UnlockWith,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditWitness {
+    /// The witness's own key; made if it is not there. The last checkpoint is kept beside it
+    #[arg(long = "key", value_name = "F")]
+    pub(crate) key_file: PathBuf,
+    /// Name under which it signs
+    #[arg(long, default_value = "clerestory.witness")]
+    pub(crate) name: String,
+    /// Public key of the record [default: the one of the first checkpoint that is seen]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) verifier: Option<String>,
+    /// Again and again, every so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) every: Option<u64>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exposure {
+    /// Fields of which table
+    #[arg(long)]
+    pub(crate) table: String,
+    /// Of which class: open, personal, special, secret
+    #[arg(long)]
+    pub(crate) class: String,
+    /// Only of this person: an address, an id, or a pseudonym
+    #[arg(long, value_name = "P")]
+    pub(crate) person: Option<String>,
+    /// From this time on, such as 2026-11-01 or 2026-11-01T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 #[derive(Debug, Args)]

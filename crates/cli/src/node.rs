@@ -5,7 +5,7 @@ use crate::key_place::KeyPlace;
 use crate::outside::HttpOutside;
 use crate::settings::TlsSettings;
 use api::{Certificate, Limits, Server};
-use engine::{AuditCheck, Engine, Role, Unlock};
+use engine::{AuditCheck, AuditEvidence, Engine, Role, Unlock};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -151,8 +151,12 @@ pub(crate) fn refresh_key_ring(dir: &Path, unlock: &Unlock) -> Result<bool> {
 }
 
 /// Checks the audit record of a folder that no server has open.
-pub(crate) fn verify_audit(dir: &Path, unlock: &Unlock) -> Result<AuditCheck> {
-    Ok(engine::verify_audit(dir, unlock)?)
+pub(crate) fn verify_audit(
+    dir: &Path,
+    unlock: &Unlock,
+    evidence: &AuditEvidence,
+) -> Result<AuditCheck> {
+    Ok(engine::verify_audit(dir, unlock, evidence)?)
 }
 
 /// Checks the catalog and the segments of a folder; `None` if a server has it open.

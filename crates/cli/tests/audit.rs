@@ -141,3 +141,109 @@ fn log_ins_are_recorded_and_what_was_typed_is_not() {
     let made = guardian.get("/_clerestory/audit?kind=person_created").expect(200);
     assert!(made["records"].as_array().is_some_and(|made| made.len() == 2 * 5), "{made}");
 }
+
+#[test]
+fn a_witness_signs_what_agrees_and_names_what_does_not() {
+    let mut node = house();
+    let witness = ["audit", "witness", "--key", "witness.key"];
+    let wait_for = |node: &Node| {
+        // A checkpoint follows within a second.
+        std::thread::sleep(Duration::from_millis(1500));
+        node.program.output_as(&node.caller("guardian"), &witness)
+    };
+    let first = wait_for(&node);
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    let output = node.program.output_as(&node.caller("analyst"), &witness);
+    assert!(!output.status.success(), "an analyst is no witness");
+    for _ in 0..5 {
+        assert_eq!(search(&node).status, 200);
+    }
+    let second = wait_for(&node);
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_ne!(first.stdout, second.stdout);
+    node.kill();
+    let seen = fs::read_to_string(node.program.path("witness.key.seen")).expect("a note");
+    assert!(seen.contains("clerestory.witness "), "{seen}");
+    let verify = ["audit", "verify", "--dir", "data", "--checkpoint", "witness.key.seen"];
+    node.program.run_well(&verify);
+
+    // Somebody throws the record away, and the server begins another one under the same keys.
+    fs::remove_dir_all(node.program.data().join("audit")).expect("the folder is there");
+    fs::remove_file(node.program.data().join("audit.head")).expect("the head is there");
+    node.serve();
+    assert_eq!(search(&node).status, 200);
+    let output = wait_for(&node);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("went back"), "{text}");
+    node.kill();
+    node.program.run_well(&["audit", "verify", "--dir", "data"]);
+    let output = node.program.run(&verify);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("cut off"), "{text}");
+}
+
+#[test]
+fn who_was_exposed_is_answered_and_recorded() {
+    let node = Node::start(BINARY);
+    let engineer = node.caller("engineer");
+    for (id, email) in
+        [("1", "ada@example.org"), ("2", "bob@example.org"), ("3", "ada@example.org")]
+    {
+        let document = json!({ "email": email, "colour": "green", "at": id });
+        engineer.put(&format!("/people/_doc/{id}"), &document).expect(201);
+    }
+    let analyst = node.caller("analyst");
+    let of = |email: &str| json!({ "query": { "term": { "email": email } } });
+    analyst.post("/people/_search", &of("ada@example.org")).expect(200);
+    engineer.post("/people/_search", &of("bob@example.org")).expect(200);
+    analyst.post("/people/_count", &of("ada@example.org")).expect(200);
+    // No personal field is touched here.
+    let colours = json!({ "_source": ["colour"], "query": { "term": { "colour": "green" } } });
+    engineer.post("/people/_search", &colours).expect(200);
+
+    let guardian = node.caller("guardian");
+    let ask = |asked: &Value| {
+        // End records follow within a fraction of a second.
+        std::thread::sleep(Duration::from_millis(500));
+        guardian.post("/_clerestory/exposure", asked).expect(200)
+    };
+    let all = ask(&json!({ "table": "people", "class": "personal" }));
+    let reader = |answer: &Value, who: &str| {
+        let readers = answer["did_read"].as_array().cloned().unwrap_or_default();
+        readers.into_iter().find(|reader| reader["who"] == who).unwrap_or_default()
+    };
+    assert_eq!(reader(&all, "analyst")["rows"], json!(2), "{all:#}");
+    assert_eq!(reader(&all, "analyst")["reads"], json!(1), "{all:#}");
+    assert_eq!(reader(&all, "analyst")["computations"], json!(1), "{all:#}");
+    assert_eq!(reader(&all, "engineer")["rows"], json!(1), "{all:#}");
+    assert_eq!((&all["rows_read"], &all["people_read"]), (&json!(3), &json!(2)), "{all:#}");
+    let could: Vec<&str> = all["could_read"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["who"].as_str())
+        .collect();
+    assert!(could.contains(&"analyst") && !could.contains(&"administrator"), "{all:#}");
+
+    let ends = guardian.get("/_clerestory/audit?kind=read_end&who=analyst").expect(200);
+    let subjects = ends["records"].as_array().into_iter().flatten();
+    let subjects: Vec<u64> = subjects.filter_map(|end| end["subjects"].as_u64()).collect();
+    assert_eq!(subjects, [1], "two rows, one person: {ends:#}");
+
+    let ada = ask(&json!({ "table": "people", "class": "personal", "person": "ada@example.org" }));
+    assert_eq!(ada["rows_of_person"], json!(2), "{ada:#}");
+    assert_eq!(reader(&ada, "analyst")["rows"], json!(2), "{ada:#}");
+    assert_eq!(reader(&ada, "engineer"), Value::Null, "the engineer read bob: {ada:#}");
+    let found = guardian.get("/_clerestory/audit?kind=exposure_asked").expect(200);
+    assert_eq!(found["records"].as_array().map(Vec::len), Some(2));
+    assert!(!found.to_string().contains("ada@example.org"), "{found}");
+    assert_eq!(analyst.post("/_clerestory/exposure", &json!({})).status, 400);
+    let asked = json!({ "table": "people", "class": "personal" });
+    assert_eq!(analyst.post("/_clerestory/exposure", &asked).status, 403);
+
+    let text = node.program.run_as(
+        &guardian,
+        &["exposure", "--table", "people", "--class", "personal", "--from", "2020-01-01"],
+    );
+    assert!(text.contains("could read") && text.contains("3 rows of 2 people went out"), "{text}");
+}

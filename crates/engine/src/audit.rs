@@ -3,7 +3,10 @@
 use crate::Engine;
 use crate::error::{EngineError, chain};
 use model::Timestamp;
-use protection::audit::{AuditFilter, Event, EventKind, Record};
+use protection::audit::merkle::hash_to_hex;
+use protection::audit::{
+    AuditError, AuditFilter, Documents, Event, EventKind, Record, RecordId, SinkStatus, TableRead,
+};
 use protection::caller::Caller;
 use protection::grant::Action;
 use serde_json::{Value as Json, json};
@@ -40,9 +43,7 @@ impl Engine {
         caller: &Caller,
         question: &AuditQuestion,
     ) -> Result<Vec<Json>, EngineError> {
-        if !self.may_at_all(caller, Action::Audit) {
-            return Err(EngineError::forbidden("only a guardian may look into the audit record"));
-        }
+        self.may_audit(caller)?;
         let kind = match &question.kind {
             None => None,
             Some(word) => Some(EventKind::parse(word).ok_or_else(|| {
@@ -70,6 +71,93 @@ impl Engine {
         })?;
         records.sort_by_key(|record| std::cmp::Reverse(record.id));
         Ok(records.iter().map(to_json).collect())
+    }
+}
+
+/// What anybody who watches over the record has to know of it.
+#[derive(Clone, Debug)]
+pub struct AuditState {
+    /// The last checkpoint, a signed note.
+    pub checkpoint: Option<String>,
+    /// The public key of the checkpoints, with their name.
+    pub verifier: String,
+    /// Each folder of the record, and what is wrong with it.
+    pub sinks: Vec<(String, Option<String>)>,
+}
+
+/// What is to be proven.
+#[derive(Clone, Copy, Debug)]
+pub enum AuditProof {
+    /// The first `old` records of the first `new` ones are what they were.
+    Consistency {
+        /// So many then.
+        old: u64,
+        /// So many now.
+        new: u64,
+    },
+    /// A record is among the first `size`.
+    Inclusion {
+        /// Its number.
+        record: u64,
+        /// So many are looked at.
+        size: u64,
+    },
+}
+
+impl Engine {
+    /// How the record is. Nothing of what stands in it, so that is not recorded.
+    ///
+    /// # Errors
+    /// If the caller may not audit.
+    pub fn audit_state(&self, caller: &Caller) -> Result<AuditState, EngineError> {
+        self.may_audit(caller)?;
+        let sink = |sink: SinkStatus| (sink.dir.display().to_string(), sink.trouble);
+        Ok(AuditState {
+            checkpoint: self.audit.checkpoint_note(),
+            verifier: self.audit.verifier(),
+            sinks: self.audit.sinks().into_iter().map(sink).collect(),
+        })
+    }
+
+    /// A proof over the hash tree, in hexadecimal; with the hash of the record if that is asked.
+    ///
+    /// # Errors
+    /// If the caller may not audit, or the record does not reach so far.
+    pub fn audit_proof(
+        &self,
+        caller: &Caller,
+        asked: AuditProof,
+    ) -> Result<(Option<String>, Vec<String>), EngineError> {
+        self.may_audit(caller)?;
+        let made = match asked {
+            AuditProof::Consistency { old, new } => {
+                self.audit.consistency_proof(old, new).map(|proof| (None, proof))
+            }
+            AuditProof::Inclusion { record, size } => {
+                let made = self.audit.inclusion_proof(RecordId(record), size);
+                made.map(|(leaf, proof)| (Some(hash_to_hex(&leaf)), proof))
+            }
+        };
+        let (leaf, proof) = made.map_err(|error| match error {
+            AuditError::NoSuchRecord(_) => EngineError::illegal_argument(error.to_string()),
+            error => EngineError::internal(chain(&error)),
+        })?;
+        Ok((leaf, proof.iter().map(hash_to_hex).collect()))
+    }
+
+    fn may_audit(&self, caller: &Caller) -> Result<(), EngineError> {
+        if self.may_at_all(caller, Action::Audit) {
+            return Ok(());
+        }
+        Err(EngineError::forbidden("only a guardian may look into the audit record"))
+    }
+}
+
+/// Which documents, in short: how many, or up to which number all that fit.
+fn read_json(read: &TableRead) -> Json {
+    match &read.documents {
+        Documents::Rows(rows) => json!({ "table": read.table, "documents": rows.len() }),
+        Documents::AllBelow(end) => json!({ "table": read.table, "all_below": end }),
     }
 }
 
@@ -101,6 +189,8 @@ fn to_json(record: &Record) -> Json {
         "rows": event.rows,
         "bytes": event.bytes,
         "times": event.times,
+        "read": event.read.iter().map(read_json).collect::<Vec<Json>>(),
+        "subjects": event.subjects,
         "refers_to": event.refers_to.map(|id| id.0),
         "outcome": event.outcome,
         "subject": event.subject,

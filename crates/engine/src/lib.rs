@@ -30,6 +30,7 @@ mod change;
 mod document;
 mod erase;
 mod error;
+mod exposure;
 mod factors;
 mod listener;
 mod mapping;
@@ -43,19 +44,23 @@ mod ruling;
 mod sql;
 mod write;
 
-pub use audit::AuditQuestion;
+pub use audit::{AuditProof, AuditQuestion, AuditState};
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
 };
 pub use erase::EraseRequest;
 pub use error::EngineError;
+pub use exposure::WhoRead;
 pub use mapping::{render_index, render_mapping, render_settings};
 pub use offline::{
-    AuditCheck, check_key_ring, refresh_key_ring, rewrap_key_ring, verify_audit, verify_store,
+    AuditCheck, AuditEvidence, check_key_ring, refresh_key_ring, rewrap_key_ring, verify_audit,
+    verify_store,
 };
 pub use open::{Engine, OpenError, Settings};
 pub use people::AccountError;
 pub use protection::Released;
+pub use protection::audit::merkle::{hash_from_hex, hash_to_hex};
+pub use protection::audit::{Checkpoint, Witness, WitnessError, parse_verifier};
 pub use protection::caller::{
     ApiKeySummary, Assertion, AuthError, Caller, Credential, DirectoryError, ExternalPerson,
     FactorAnswer, FactorError, FactorSummary, NewApiKey, OidcBegun, OidcError, PersonSummary,

@@ -9,7 +9,7 @@ use protection::audit::{AuditError, AuditLog, Event, EventKind};
 use protection::caller::{Directory, DirectoryError};
 use protection::change::Changes;
 use protection::classify::Classifier;
-use protection::grant::Policies;
+use protection::grant::{Policies, Setting};
 use protection::keys::{KeyError, KeyRing, Unlock};
 use protection::outside::Outside;
 use protection::{Guard, Pseudonyms, RecordError, RecordStore, Sealer};
@@ -164,12 +164,15 @@ impl Engine {
         if let Some(outside) = &settings.outside {
             directory.ask_outside(Arc::clone(outside));
         }
-        let audit = Arc::new(AuditLog::open(
+        let policies = Arc::clone(directory.policies());
+        let copies = policies.current().settings().entries(Setting::AuditSinks);
+        let copies: Vec<PathBuf> = copies.into_iter().map(PathBuf::from).collect();
+        let audit = Arc::new(AuditLog::open_with_copies(
             &settings.dir.join("audit"),
+            &copies,
             Arc::clone(&keys),
             Arc::clone(&clock),
         )?);
-        let policies = Arc::clone(directory.policies());
         let guard = Guard::open(
             Arc::clone(&audit),
             Arc::clone(&policies),

@@ -100,7 +100,13 @@ impl Engine {
         exclude: &[String],
     ) -> Result<Released<Json>, EngineError> {
         let table = self.table_for(caller, index)?;
-        let uses = vec![(table.id, FieldUse { field: "*".to_owned(), how: Use::Output })];
+        // Patterns: what may not be read is hidden, not refused.
+        let patterns: Vec<String> = match include {
+            [] => vec!["*".to_owned()],
+            names => names.iter().map(|name| format!("{name}*")).collect(),
+        };
+        let output = |field| (table.id, FieldUse { field, how: Use::Output });
+        let uses = patterns.into_iter().map(output).collect();
         let scope = self.scope(
             caller,
             Wanted {

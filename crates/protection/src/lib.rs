@@ -14,10 +14,12 @@ mod pseudonym;
 mod records;
 mod release;
 mod seal;
+mod subject;
 
 pub mod audit;
 pub mod caller;
 pub mod change;
+pub mod exposure;
 pub mod grant;
 
 pub use batch_codec::DecodeError;
@@ -29,3 +31,4 @@ pub use seal::{
     Proposal, RefusedField, RefusedReason, Rewritten, SealError, SealOutcome, SealedBatch, Sealer,
     Shape, Subject,
 };
+pub use subject::{subject_column, subject_field};

@@ -3,7 +3,7 @@
 use crate::Filter;
 use crate::ordinals::Ordinals;
 use crate::segment::{Column, KeywordColumn, Segment};
-use model::{Field, Table, Value};
+use model::{Field, Seq, Table, Value};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use std::cmp::Reverse;
@@ -70,11 +70,17 @@ impl From<tantivy::TantivyError> for ReadError {
 pub struct Snapshot {
     tables: Vec<Arc<Table>>,
     views: Vec<Arc<View>>,
+    seq_end: Seq,
 }
 
 impl Snapshot {
-    pub(crate) fn new(tables: Vec<Arc<Table>>, views: Vec<Arc<View>>) -> Snapshot {
-        Snapshot { tables, views }
+    pub(crate) fn new(tables: Vec<Arc<Table>>, views: Vec<Arc<View>>, seq_end: Seq) -> Snapshot {
+        Snapshot { tables, views, seq_end }
+    }
+
+    /// Higher than the number of every row in it.
+    pub fn seq_end(&self) -> Seq {
+        self.seq_end
     }
 
     /// The tables in it.

@@ -560,7 +560,9 @@ impl Store {
             all.extend(restrict(&table, views, scope)?);
             named.push(table);
         }
-        Ok(Snapshot::new(named, all))
+        // Read last: every row of the views got its number before.
+        let seq_end = Seq(self.inner.next_seq.load(Ordering::Acquire));
+        Ok(Snapshot::new(named, all, seq_end))
     }
 
     /// How large a table is.

@@ -5,7 +5,7 @@ use crate::error::{Answer, ApiError};
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::route::Call;
-use engine::{AuditQuestion, Caller};
+use engine::{AuditProof, AuditQuestion, Caller};
 use model::Timestamp;
 use serde_json::json;
 
@@ -30,14 +30,48 @@ pub(crate) fn show(call: &Call<'_>, caller: &Caller) -> Answer {
     Ok(Reply::json(json!({ "records": records })))
 }
 
+/// `GET /_clerestory/audit/checkpoint`: the last signed checkpoint, and how the folders are.
+pub(crate) fn checkpoint(call: &Call<'_>, caller: &Caller) -> Answer {
+    let state = backend::audit_state(&call.app.engine, caller)?;
+    let sink = |(folder, trouble): &(String, Option<String>)| json!({ "folder": folder, "trouble": trouble });
+    Ok(Reply::json(json!({
+        "checkpoint": state.checkpoint,
+        "verifier": state.verifier,
+        "sinks": state.sinks.iter().map(sink).collect::<Vec<_>>(),
+    })))
+}
+
+/// `GET /_clerestory/audit/proof`: with `old` and `new` that an older checkpoint still holds, with
+/// `record` and `size` that a record is among the first.
+pub(crate) fn proof(call: &Call<'_>, caller: &Caller) -> Answer {
+    let number = |name: &str| -> Result<Option<u64>, ApiError> {
+        let Some(text) = call.request.param(name) else { return Ok(None) };
+        let wrong = |_| ApiError::illegal_argument(format!("[{name}] is a number of records"));
+        text.parse().map(Some).map_err(wrong)
+    };
+    let asked = match (number("old")?, number("new")?, number("record")?, number("size")?) {
+        (Some(old), Some(new), None, None) => AuditProof::Consistency { old, new },
+        (None, None, Some(record), Some(size)) => AuditProof::Inclusion { record, size },
+        _ => {
+            return Err(ApiError::illegal_argument("give [old] and [new], or [record] and [size]"));
+        }
+    };
+    let (leaf, proof) = backend::audit_proof(&call.app.engine, caller, asked)?;
+    Ok(Reply::json(json!({ "leaf": leaf, "proof": proof })))
+}
+
 fn time(request: &Request, name: &str) -> Result<Option<Timestamp>, ApiError> {
-    let Some(text) = request.param(name) else { return Ok(None) };
-    let read = chrono::DateTime::parse_from_rfc3339(text)
-        .map(|time| time.timestamp_millis())
-        .or_else(|_| text.parse::<i64>());
-    read.map(|ms| Some(Timestamp(ms))).map_err(|_| {
+    request.param(name).map(|text| time_of(name, text)).transpose()
+}
+
+/// A time as people and programs write it: a moment, a day, or milliseconds.
+pub(super) fn time_of(name: &str, text: &str) -> Result<Timestamp, ApiError> {
+    let day = || Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z"));
+    let read = Timestamp::parse_rfc3339(text).or_else(day);
+    read.or_else(|| text.parse().ok().map(Timestamp)).ok_or_else(|| {
         ApiError::illegal_argument(format!(
-            "[{name}] is a time such as [2026-11-23T08:00:00Z] or milliseconds since 1970"
+            "[{name}] is a time such as [2026-11-23T08:00:00Z], a day such as [2026-11-23], or \
+             milliseconds since 1970"
         ))
     })
 }

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod changes;
 pub(crate) mod erasures;
+pub(crate) mod exposure;
 pub(crate) mod factors;
 pub(crate) mod keys;
 pub(crate) mod metrics;

@@ -5,12 +5,16 @@ use crate::arguments::{Audit, AuditShow, AuditVerify};
 use crate::client::{Body, Client, encoded};
 use crate::failure::{Failure, Result};
 use crate::{key_place, node, table};
+use engine::AuditEvidence;
 use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
 
 pub(super) fn run(typed: &Audit) -> Result<()> {
     match typed {
         Audit::Show(typed) => show(typed),
         Audit::Verify(typed) => verify(typed),
+        Audit::Witness(typed) => super::witness::run(typed),
     }
 }
 
@@ -59,7 +63,16 @@ fn as_rows(records: &[Value]) -> (Vec<String>, Vec<Vec<Value>>) {
 
 fn verify(typed: &AuditVerify) -> Result<()> {
     let unlock = key_place::for_known_folder(&typed.dir, &typed.unlock)?;
-    let found = node::verify_audit(&typed.dir, &unlock)?;
+    let read = |file: &PathBuf| {
+        fs::read_to_string(file).map_err(|error| {
+            Failure::from(error).while_doing(&format!("cannot read `{}`", file.display()))
+        })
+    };
+    let evidence = AuditEvidence {
+        copies: typed.copies.clone(),
+        checkpoints: typed.checkpoints.iter().map(read).collect::<Result<_>>()?,
+    };
+    let found = node::verify_audit(&typed.dir, &unlock, &evidence)?;
     if typed.json {
         let answer = json!({
             "whole": found.problem.is_none(),
@@ -67,6 +80,8 @@ fn verify(typed: &AuditVerify) -> Result<()> {
             "signed": found.signed,
             "unfinished_tail": found.unfinished_tail,
             "problem": found.problem,
+            "clock_steps": found.clock_steps,
+            "root": found.root,
         });
         println!("{answer}");
     }
@@ -76,6 +91,9 @@ fn verify(typed: &AuditVerify) -> Result<()> {
     }
     if !typed.json {
         println!("{} records: none was changed, moved or taken away", found.records);
+        for step in &found.clock_steps {
+            println!("{step}");
+        }
     }
     Ok(())
 }

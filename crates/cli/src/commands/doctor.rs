@@ -94,7 +94,7 @@ fn ring_and_audit(typed: &Doctor) -> Vec<Finding> {
             return vec![finding(RING, State::Bad, failure.message()), skipped];
         }
     };
-    let audit = match node::verify_audit(&typed.dir, &unlock) {
+    let audit = match node::verify_audit(&typed.dir, &unlock, &engine::AuditEvidence::default()) {
         Ok(found) => match found.problem {
             None => finding(AUDIT, State::Good, format!("{} records, whole", found.records)),
             Some(problem) => finding(AUDIT, State::Bad, problem),

@@ -5,6 +5,7 @@ mod change;
 mod demo;
 mod doctor;
 mod erase;
+mod exposure;
 mod factor;
 mod grant;
 mod init;
@@ -16,6 +17,7 @@ mod rule;
 mod serve;
 mod sql;
 mod user;
+mod witness;
 
 use crate::arguments::Command;
 use crate::failure::Result;
@@ -36,6 +38,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Change(typed) => change::run(&typed),
         Command::Key(typed) => key::run(&typed),
         Command::Audit(typed) => audit::run(&typed),
+        Command::Exposure(typed) => exposure::run(&typed),
         Command::Doctor(typed) => doctor::run(&typed),
     }
 }

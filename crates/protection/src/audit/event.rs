@@ -1,3 +1,4 @@
+use super::documents::{Documents, TableRead};
 use crate::caller::Caller;
 use crate::grant::Action;
 use crate::release::Use;
@@ -101,6 +102,16 @@ event_kinds! {
     Stopped = "stopped",
     /// After a crash an unfinished record, never acknowledged, was cut off the end of a file.
     TailDropped = "tail_dropped",
+    /// One of several audit folders cannot be written, or holds something else.
+    SinkFailed = "sink_failed",
+    /// It holds everything again.
+    SinkBack = "sink_back",
+    /// The record is not written there any more.
+    SinkRemoved = "sink_removed",
+    /// The clock stands before the latest record.
+    ClockBack = "clock_back",
+    /// Somebody asked who could read and who did read.
+    ExposureAsked = "exposure_asked",
     /// End records could not be written while the disk was full or the folder gone.
     RecordsLost = "records_lost",
 }
@@ -132,7 +143,7 @@ pub struct FieldTouched {
 }
 
 /// What is recorded. Never a value of a document, never a literal of a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// What happened.
     pub kind: EventKind,
@@ -156,6 +167,10 @@ pub struct Event {
     pub rows: Option<u64>,
     /// How many bytes.
     pub bytes: Option<u64>,
+    /// Which documents were read; of a table that is not named: none.
+    pub read: Vec<TableRead>,
+    /// Of how many different people rows went out, as far as rows name somebody.
+    pub subjects: Option<u64>,
     /// How often it happened, where equal events are counted into one.
     pub times: Option<u64>,
     /// The record that this one belongs to: an end to its intent.
@@ -181,6 +196,8 @@ impl Event {
             purpose: String::new(),
             rows: None,
             bytes: None,
+            read: Vec::new(),
+            subjects: None,
             times: None,
             refers_to: None,
             outcome: String::new(),
@@ -199,7 +216,7 @@ impl Event {
 }
 
 /// An event as it stands in the record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// Its number.
     pub id: RecordId,
@@ -234,6 +251,11 @@ struct Payload {
     rows: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+    /// Table, documents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    read: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subjects: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -273,6 +295,12 @@ impl Event {
             purpose: cut(&self.purpose, WORDS_BYTES_MAX),
             rows: self.rows,
             bytes: self.bytes,
+            read: self
+                .read
+                .iter()
+                .map(|read| (read.table.clone(), read.documents.to_text()))
+                .collect(),
+            subjects: self.subjects,
             times: self.times,
             refers_to: self.refers_to.map(|id| id.0),
             outcome: cut(&self.outcome, WORDS_BYTES_MAX),
@@ -290,6 +318,9 @@ impl Event {
             class: class.parse().ok(),
             how: Use::parse(&how),
         };
+        let read = |(table, documents): (String, String)| {
+            Some(TableRead { table, documents: Documents::parse(&documents)? })
+        };
         Some(Event {
             kind: EventKind::parse(&payload.kind)?,
             who: payload.who,
@@ -302,6 +333,8 @@ impl Event {
             purpose: payload.purpose,
             rows: payload.rows,
             bytes: payload.bytes,
+            read: payload.read.into_iter().map(read).collect::<Option<_>>()?,
+            subjects: payload.subjects,
             times: payload.times,
             refers_to: payload.refers_to.map(RecordId),
             outcome: payload.outcome,
@@ -387,6 +420,14 @@ mod tests {
             purpose: "ticket 12".into(),
             rows: Some(0),
             bytes: Some(12),
+            read: vec![
+                TableRead { table: "a".into(), documents: Documents::AllBelow(u64::MAX) },
+                TableRead {
+                    table: "b".into(),
+                    documents: Documents::Rows([1, 2, 1 << 40].into_iter().collect()),
+                },
+            ],
+            subjects: Some(1),
             times: Some(2),
             refers_to: Some(RecordId(3)),
             outcome: "allowed".into(),

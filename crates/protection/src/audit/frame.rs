@@ -1,19 +1,20 @@
-use super::Problem;
-use super::ProblemKind;
+//! The bytes of one audit file; [docs/formats.md] has them byte by byte.
+
+use super::checkpoint::Checkpoint;
+use super::merkle::{HASH_BYTES, Hash, Tree, leaf_hash};
+use super::{Problem, ProblemKind};
 use crate::cipher::FileCipher;
-use crate::keys::{
-    KeyError, KeyRing, SIGNATURE_BYTES, SigningKey, VerifyingKey, WRAPPED_KEY_BYTES,
-};
-use aws_lc_rs::digest;
+use crate::keys::{KeyError, KeyRing, VerifyingKey, WRAPPED_KEY_BYTES};
+use aws_lc_rs::rand;
 use model::Timestamp;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 const MAGIC: [u8; 4] = *b"CLSA";
-const VERSION: u8 = 1;
-const HASH_BYTES: usize = 32;
-pub(super) const HEADER_BYTES: usize = 4 + 1 + 4 + WRAPPED_KEY_BYTES + 8 + HASH_BYTES;
+const VERSION: u8 = 2;
+/// Header without the roots of the tree, of which there are up to 64.
+pub(super) const HEADER_BYTES_MIN: usize = 4 + 1 + 4 + WRAPPED_KEY_BYTES + 8 + 8;
 /// Purpose of the keys of audit files.
 const PURPOSE: &str = "audit";
 /// In front of every frame: length of the sealed bytes, number of the frame.
@@ -23,81 +24,45 @@ pub(super) const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const RECORD: u8 = 1;
 const CHECKPOINT: u8 = 2;
+/// Random bytes in front of every record, so that nobody guesses a record from its hash.
+const SALT_BYTES: usize = 16;
 
-/// How many records there are, and the hash over all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chain {
-    pub(super) count: u64,
-    pub(super) hash: [u8; HASH_BYTES],
+/// What stands before a point of the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// Over all records so far.
+    pub(super) tree: Tree,
+    /// The latest time of any of them.
+    pub(super) latest: Timestamp,
 }
 
-impl Chain {
-    /// Before the first record; another one for each ring.
-    pub(super) fn genesis(ring: &KeyRing) -> Chain {
-        let text = format!("clerestory audit v1 {}", ring.id());
-        Chain { count: 0, hash: sha256(&[text.as_bytes()]) }
+impl State {
+    pub(super) fn start() -> State {
+        State { tree: Tree::default(), latest: Timestamp(i64::MIN) }
     }
 
-    /// After one more record.
-    fn next(&self, at: Timestamp, payload: &[u8]) -> Chain {
-        let count = self.count + 1;
-        let (number, at) = (count.to_be_bytes(), at.0.to_be_bytes());
-        Chain { count, hash: sha256(&[&self.hash, &number, &at, payload]) }
+    /// How many records.
+    pub(super) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// After one more record, given as it is hashed.
+    fn push(&mut self, leaf: &[u8], at: Timestamp) -> Hash {
+        let hash = leaf_hash(leaf);
+        self.tree.push(hash, |_| ());
+        self.latest = self.latest.max(at);
+        hash
     }
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; HASH_BYTES] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    context.finish().as_ref().try_into().expect("SHA-256 gives 32 bytes")
-}
-
-/// A signed statement: so many records, and this is their hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Checkpoint {
-    pub(super) chain: Chain,
-    pub(super) at: Timestamp,
-    signature: [u8; SIGNATURE_BYTES],
-}
-
-impl Checkpoint {
-    pub(super) const BYTES: usize = 8 + 8 + HASH_BYTES + SIGNATURE_BYTES;
-
-    pub(super) fn sign(chain: Chain, at: Timestamp, key: &SigningKey) -> Checkpoint {
-        Checkpoint { chain, at, signature: key.sign(&Checkpoint::message(chain, at)) }
-    }
-
-    pub(super) fn is_signed_by(&self, key: &VerifyingKey) -> bool {
-        key.verifies(&Checkpoint::message(self.chain, self.at), &self.signature)
-    }
-
-    fn message(chain: Chain, at: Timestamp) -> Vec<u8> {
-        let mut message = b"clerestory audit checkpoint v1".to_vec();
-        message.extend_from_slice(&chain.count.to_be_bytes());
-        message.extend_from_slice(&at.0.to_be_bytes());
-        message.extend_from_slice(&chain.hash);
-        message
-    }
-
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.chain.count.to_be_bytes());
-        out.extend_from_slice(&self.at.0.to_be_bytes());
-        out.extend_from_slice(&self.chain.hash);
-        out.extend_from_slice(&self.signature);
-    }
-
-    pub(super) fn read(bytes: &mut &[u8]) -> Option<Checkpoint> {
-        let count = u64::from_be_bytes(take(bytes)?);
-        let at = Timestamp(i64::from_be_bytes(take(bytes)?));
-        let chain = Chain { count, hash: take(bytes)? };
-        Some(Checkpoint { chain, at, signature: take(bytes)? })
-    }
+/// The name under which the record of this ring is signed.
+pub(super) fn origin(ring: &KeyRing) -> String {
+    let id: String = ring.id().as_bytes()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("clerestory.audit/{id}")
 }
 
 /// Cuts `N` bytes off the front.
-pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (head, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
     Some(*head)
@@ -105,58 +70,85 @@ pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 /// The start of an audit file; authenticated by every frame.
 pub(super) struct Header {
-    pub(super) bytes: [u8; HEADER_BYTES],
+    pub(super) bytes: Vec<u8>,
     pub(super) number: u32,
     /// What stands before the first record of this file.
-    pub(super) before: Chain,
+    pub(super) before: State,
 }
 
 impl Header {
-    pub(super) fn new(number: u32, before: Chain, ring: &KeyRing) -> (Header, FileCipher) {
+    pub(super) fn new(number: u32, before: State, ring: &KeyRing) -> (Header, FileCipher) {
         let (cipher, wrapped) = ring.new_file_key(PURPOSE);
-        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        let mut bytes = Vec::with_capacity(HEADER_BYTES_MIN + 8 * HASH_BYTES);
         bytes.extend_from_slice(&MAGIC);
         bytes.push(VERSION);
         bytes.extend_from_slice(&number.to_be_bytes());
         bytes.extend_from_slice(&wrapped);
-        bytes.extend_from_slice(&(before.count + 1).to_be_bytes());
-        bytes.extend_from_slice(&before.hash);
-        let bytes = bytes.try_into().expect("the parts add up");
+        bytes.extend_from_slice(&before.latest.0.to_be_bytes());
+        bytes.extend_from_slice(&before.size().to_be_bytes());
+        for root in before.tree.roots() {
+            bytes.extend_from_slice(root);
+        }
         (Header { bytes, number, before }, cipher)
     }
 
-    fn read(
-        bytes: [u8; HEADER_BYTES],
-        ring: &KeyRing,
-    ) -> Result<(Header, FileCipher), ProblemKind> {
+    /// `Truncated` if the file ends within the header.
+    fn read(reader: &mut impl Read, ring: &KeyRing) -> io::Result<Result<HeaderRead, ProblemKind>> {
+        let mut bytes = vec![0; HEADER_BYTES_MIN];
+        if let Err(kind) = fill(reader, &mut bytes)? {
+            return Ok(Err(kind));
+        }
         let mut rest = bytes.as_slice();
-        let mut parse = || -> Option<_> {
-            let magic: [u8; 4] = take(&mut rest)?;
-            let [version] = take(&mut rest)?;
-            let number = u32::from_be_bytes(take(&mut rest)?);
-            let wrapped: [u8; WRAPPED_KEY_BYTES] = take(&mut rest)?;
-            let first = u64::from_be_bytes(take(&mut rest)?);
-            let before = Chain { count: first.checked_sub(1)?, hash: take(&mut rest)? };
-            (magic == MAGIC && version == VERSION).then_some((number, wrapped, before))
+        let magic: [u8; 4] = take(&mut rest).expect("the parts add up");
+        let [version] = take(&mut rest).expect("the parts add up");
+        let number = u32::from_be_bytes(take(&mut rest).expect("the parts add up"));
+        let wrapped: [u8; WRAPPED_KEY_BYTES] = take(&mut rest).expect("the parts add up");
+        let latest = i64::from_be_bytes(take(&mut rest).expect("the parts add up"));
+        let size = u64::from_be_bytes(take(&mut rest).expect("the parts add up"));
+        if magic != MAGIC {
+            return Ok(Err(ProblemKind::Changed));
+        }
+        if version != VERSION {
+            return Ok(Err(ProblemKind::OtherVersion));
+        }
+        let mut roots = vec![[0; HASH_BYTES]; size.count_ones() as usize];
+        for root in &mut roots {
+            if let Err(kind) = fill(reader, root)? {
+                return Ok(Err(kind));
+            }
+            bytes.extend_from_slice(root);
+        }
+        let cipher = match ring.open_file_key(PURPOSE, &wrapped) {
+            Ok(cipher) => cipher,
+            Err(KeyError::OtherRing { .. }) => return Ok(Err(ProblemKind::ForeignKey)),
+            Err(_) => return Ok(Err(ProblemKind::Changed)),
         };
-        let (number, wrapped, before) = parse().ok_or(ProblemKind::Changed)?;
-        let cipher = ring.open_file_key(PURPOSE, &wrapped).map_err(|error| match error {
-            KeyError::OtherRing { .. } => ProblemKind::ForeignKey,
-            _ => ProblemKind::Changed,
-        })?;
-        Ok((Header { bytes, number, before }, cipher))
+        let tree = Tree::from_roots(size, roots).expect("one root for each bit");
+        let before = State { tree, latest: Timestamp(latest) };
+        Ok(Ok((Header { bytes, number, before }, cipher)))
     }
 }
 
-/// Records that are made durable together, and the chain behind them.
+type HeaderRead = (Header, FileCipher);
+
+fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<Result<(), ProblemKind>> {
+    match reader.read_exact(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(Err(ProblemKind::Truncated))
+        }
+        read => read.map(Ok),
+    }
+}
+
+/// Records that are made durable together, and the state behind them.
 pub(super) struct Group {
     plain: Vec<u8>,
-    pub(super) chain: Chain,
+    pub(super) state: State,
 }
 
 impl Group {
-    pub(super) fn after(chain: Chain) -> Group {
-        Group { plain: Vec::new(), chain }
+    pub(super) fn after(state: &State) -> Group {
+        Group { plain: Vec::new(), state: state.clone() }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -169,20 +161,28 @@ impl Group {
 
     /// Adds a record and returns its number.
     pub(super) fn add(&mut self, at: Timestamp, payload: &[u8]) -> u64 {
-        self.chain = self.chain.next(at, payload);
+        let number = self.state.size() + 1;
+        let mut salt = [0; SALT_BYTES];
+        rand::fill(&mut salt).expect("the system gives random bytes");
+        let leaf_bytes = u32::try_from(SALT_BYTES + 8 + 8 + payload.len());
+        let leaf_bytes = leaf_bytes.expect("a payload is below 16 MiB");
         self.plain.push(RECORD);
-        self.plain.extend_from_slice(&self.chain.count.to_be_bytes());
+        self.plain.extend_from_slice(&leaf_bytes.to_be_bytes());
+        let start = self.plain.len();
+        self.plain.extend_from_slice(&salt);
+        self.plain.extend_from_slice(&number.to_be_bytes());
         self.plain.extend_from_slice(&at.0.to_be_bytes());
-        let payload_bytes = u32::try_from(payload.len()).expect("a payload is below 16 MiB");
-        self.plain.extend_from_slice(&payload_bytes.to_be_bytes());
         self.plain.extend_from_slice(payload);
-        self.plain.extend_from_slice(&self.chain.hash);
-        self.chain.count
+        self.state.push(&self.plain[start..], at);
+        number
     }
 
-    pub(super) fn add_checkpoint(&mut self, checkpoint: &Checkpoint) {
+    pub(super) fn add_checkpoint(&mut self, checkpoint: &Checkpoint, key: &VerifyingKey) {
+        let note = checkpoint.to_note(key);
+        let note_bytes = u32::try_from(note.len()).expect("a note is short");
         self.plain.push(CHECKPOINT);
-        checkpoint.write(&mut self.plain);
+        self.plain.extend_from_slice(&note_bytes.to_be_bytes());
+        self.plain.extend_from_slice(note.as_bytes());
     }
 
     /// Seals the group as one frame.
@@ -200,16 +200,25 @@ impl Group {
 
 /// What stands in a file, in its order.
 pub(super) enum Entry<'a> {
-    Record { number: u64, at: Timestamp, payload: &'a [u8] },
-    Checkpoint(Checkpoint),
+    Record {
+        number: u64,
+        at: Timestamp,
+        payload: &'a [u8],
+        hash: Hash,
+    },
+    /// The text of a signed note.
+    Checkpoint(&'a str),
 }
+
+/// Called with every entry that holds, and the state behind it.
+pub(super) type Each<'a> = &'a mut dyn FnMut(Entry<'_>, &State);
 
 /// What one file holds, as far as it holds together.
 pub(super) struct Scan {
     /// `None` if the header does not read.
-    pub(super) before: Option<Chain>,
+    pub(super) before: Option<State>,
     pub(super) number: Option<u32>,
-    pub(super) chain: Chain,
+    pub(super) state: State,
     /// Up to here everything is good.
     pub(super) good_bytes: u64,
     pub(super) fault: Option<Fault>,
@@ -224,68 +233,55 @@ pub(super) struct Fault {
 
 /// Reads one file from its start and calls `each` for every entry that holds. Stops at the first
 /// that does not.
-pub(super) fn scan(
-    path: &Path,
-    ring: &KeyRing,
-    each: &mut dyn FnMut(Entry<'_>, Chain),
-) -> io::Result<Scan> {
+pub(super) fn scan(path: &Path, ring: &KeyRing, each: Each<'_>) -> io::Result<Scan> {
     let name = file_name(path);
     let file = File::open(path)?;
     let file_bytes = file.metadata()?.len();
     let mut reader = BufReader::with_capacity(256 * 1024, file);
-    let mut scan = Scan {
-        before: None,
-        number: None,
-        chain: Chain { count: 0, hash: [0; HASH_BYTES] },
-        good_bytes: 0,
-        fault: None,
-    };
     let fault = |record, kind, is_tail| {
         Some(Fault { problem: Problem { file: name.clone(), record, kind }, is_tail })
     };
-    let mut header_bytes = [0; HEADER_BYTES];
-    if file_bytes < HEADER_BYTES as u64 {
-        scan.fault = fault(0, ProblemKind::Truncated, true);
-        return Ok(scan);
-    }
-    reader.read_exact(&mut header_bytes)?;
-    let (header, cipher) = match Header::read(header_bytes, ring) {
+    let mut scan =
+        Scan { before: None, number: None, state: State::start(), good_bytes: 0, fault: None };
+    let (header, cipher) = match Header::read(&mut reader, ring)? {
         Ok(read) => read,
         Err(kind) => {
-            scan.fault = fault(0, kind, false);
+            scan.fault = fault(0, kind, kind == ProblemKind::Truncated);
             return Ok(scan);
         }
     };
-    scan.before = Some(header.before);
+    scan.state = header.before.clone();
+    scan.before = Some(header.before.clone());
     scan.number = Some(header.number);
-    scan.chain = header.before;
-    scan.good_bytes = HEADER_BYTES as u64;
+    scan.good_bytes = header.bytes.len() as u64;
     let mut frame_next = 0;
     loop {
+        let next = scan.state.size() + 1;
         match read_frame(&mut reader, file_bytes - scan.good_bytes, &header, &cipher)? {
             FrameRead::End => return Ok(scan),
             FrameRead::Cut => {
-                scan.fault = fault(scan.chain.count + 1, ProblemKind::Truncated, true);
+                scan.fault = fault(next, ProblemKind::Truncated, true);
                 return Ok(scan);
             }
             FrameRead::Unauthentic { is_last } => {
-                scan.fault = fault(scan.chain.count + 1, ProblemKind::Changed, is_last);
+                scan.fault = fault(next, ProblemKind::Changed, is_last);
                 return Ok(scan);
             }
             FrameRead::Good { frame, plain, bytes } => {
                 let taken = if frame < frame_next {
                     Err(ProblemKind::Reordered)
                 } else {
-                    read_group(&plain, &mut scan.chain, each)
+                    read_group(&plain, &mut scan.state, each)
                 };
                 if let Err(mut kind) = taken {
+                    let next = scan.state.size() + 1;
                     let at = scan.good_bytes + bytes;
                     if kind == ProblemKind::Missing
-                        && stands_behind(&mut reader, file_bytes - at, &header, &cipher, &scan)?
+                        && stands_behind(&mut reader, file_bytes - at, &header, &cipher, next)?
                     {
                         kind = ProblemKind::Reordered;
                     }
-                    scan.fault = fault(scan.chain.count + 1, kind, false);
+                    scan.fault = fault(next, kind, false);
                     return Ok(scan);
                 }
                 frame_next = frame + 1;
@@ -293,6 +289,12 @@ pub(super) fn scan(
             }
         }
     }
+}
+
+/// The state before the first record of a file; `None` if its header does not read.
+pub(super) fn read_start(path: &Path, ring: &KeyRing) -> io::Result<Option<State>> {
+    let mut reader = BufReader::new(File::open(path)?);
+    Ok(Header::read(&mut reader, ring)?.ok().map(|(header, _)| header.before))
 }
 
 enum FrameRead {
@@ -343,58 +345,56 @@ fn is_zero(reader: &mut BufReader<File>) -> io::Result<bool> {
     Ok(rest.iter().all(|&byte| byte == 0))
 }
 
-/// Takes the entries of one frame; each record has to be the next of the chain.
-fn read_group(
-    mut plain: &[u8],
-    chain: &mut Chain,
-    each: &mut dyn FnMut(Entry<'_>, Chain),
-) -> Result<(), ProblemKind> {
+/// Takes the entries of one frame; each record has to be the next one.
+fn read_group(mut plain: &[u8], state: &mut State, each: Each<'_>) -> Result<(), ProblemKind> {
     while !plain.is_empty() {
         match parse_entry(&mut plain).ok_or(ProblemKind::Changed)? {
-            (Entry::Checkpoint(checkpoint), _) => each(Entry::Checkpoint(checkpoint), *chain),
-            (Entry::Record { number, at, payload }, hash) => {
-                if number > chain.count + 1 {
+            Parsed::Checkpoint(note) => each(Entry::Checkpoint(note), state),
+            Parsed::Record { number, at, leaf } => {
+                if number > state.size() + 1 {
                     return Err(ProblemKind::Missing);
                 }
-                if number < chain.count + 1 {
+                if number < state.size() + 1 {
                     return Err(ProblemKind::Reordered);
                 }
-                let next = chain.next(at, payload);
-                if next.hash != hash {
-                    return Err(ProblemKind::Changed);
-                }
-                *chain = next;
-                each(Entry::Record { number, at, payload }, next);
+                let hash = state.push(leaf, at);
+                let payload = &leaf[SALT_BYTES + 8 + 8..];
+                each(Entry::Record { number, at, payload, hash }, state);
             }
         }
     }
     Ok(())
 }
 
-/// One entry, and for a record the hash that stands with it.
-fn parse_entry<'a>(plain: &mut &'a [u8]) -> Option<(Entry<'a>, [u8; HASH_BYTES])> {
+enum Parsed<'a> {
+    Record { number: u64, at: Timestamp, leaf: &'a [u8] },
+    Checkpoint(&'a str),
+}
+
+fn parse_entry<'a>(plain: &mut &'a [u8]) -> Option<Parsed<'a>> {
     let [kind] = take(plain)?;
+    let bytes = u32::from_be_bytes(take(plain)?) as usize;
+    let (entry, rest) = plain.split_at_checked(bytes)?;
+    *plain = rest;
     match kind {
         RECORD => {
-            let number = u64::from_be_bytes(take(plain)?);
-            let at = Timestamp(i64::from_be_bytes(take(plain)?));
-            let payload_bytes = u32::from_be_bytes(take(plain)?) as usize;
-            let (payload, rest) = plain.split_at_checked(payload_bytes)?;
-            *plain = rest;
-            Some((Entry::Record { number, at, payload }, take(plain)?))
+            let mut rest = entry.get(SALT_BYTES..)?;
+            let number = u64::from_be_bytes(take(&mut rest)?);
+            let at = Timestamp(i64::from_be_bytes(take(&mut rest)?));
+            Some(Parsed::Record { number, at, leaf: entry })
         }
-        CHECKPOINT => Some((Entry::Checkpoint(Checkpoint::read(plain)?), [0; HASH_BYTES])),
+        CHECKPOINT => Some(Parsed::Checkpoint(std::str::from_utf8(entry).ok()?)),
         _ => None,
     }
 }
 
-/// Whether the record that is missed stands further behind in the file.
+/// Whether record `wanted` stands further behind in the file.
 fn stands_behind(
     reader: &mut BufReader<File>,
     mut remaining: u64,
     header: &Header,
     cipher: &FileCipher,
-    scan: &Scan,
+    wanted: u64,
 ) -> io::Result<bool> {
     loop {
         let FrameRead::Good { plain, bytes, .. } = read_frame(reader, remaining, header, cipher)?
@@ -403,8 +403,8 @@ fn stands_behind(
         };
         remaining -= bytes;
         let mut rest = plain.as_slice();
-        while let Some((entry, _)) = parse_entry(&mut rest) {
-            if matches!(entry, Entry::Record { number, .. } if number == scan.chain.count + 1) {
+        while let Some(entry) = parse_entry(&mut rest) {
+            if matches!(entry, Parsed::Record { number, .. } if number == wanted) {
                 return Ok(true);
             }
         }

@@ -1,46 +1,53 @@
 //! The audit record: who wanted what, and how it ended.
 //!
-//! Append-only files `00000001.audit`, `00000002.audit`, … in the audit folder; a new one at each
-//! start and after 64 MiB. Numbers are big-endian.
+//! Append-only files `00000001.audit`, `00000002.audit`, … in the audit folder, and byte for byte
+//! the same in every further folder that was named; a record is durable when one of them has it.
+//! All that wait share one write and one sync of the disk: a frame. A crash leaves whole frames
+//! and at most one unfinished one, which nobody was told is durable.
 //!
-//! ```text
-//! header   magic "CLSA", version (1), file number (4), file key wrapped by the ring (77),
-//!          number of the first record (8), hash before it (32)
-//! frame    length (4), frame number (8), sealed: AES-256-GCM with the header as identity
-//!   record      1, number (8), time in ms (8), length (4), payload (JSON), hash (32)
-//!   checkpoint  2, count (8), time (8), hash (32), Ed25519 signature (64)
-//! hash     SHA-256(hash before, number, time, payload); before record 1: SHA-256 of the ring's id
-//! ```
+//! Over all records grows a hash tree ([`merkle`]). Each second with something new ends in a
+//! [`Checkpoint`], a signed note that says how many records there are and what their root is. It
+//! stands in the file, and in the head file beside the folder, so that a tail cut off is missed.
+//! A checkpoint that was taken elsewhere, or signed by a [`Witness`] there, binds also whoever has
+//! the keys: no other record fits it.
 //!
-//! What is written together and synced once is one frame, so a crash leaves whole groups and at
-//! most one unfinished frame, which nobody was told is durable. A frame number is never used
-//! twice under one key, also not after a failed write; numbers of frames may have gaps, numbers
-//! of records have none.
-//!
-//! Each second with something new ends in a signed checkpoint, in the file and in the head file
-//! beside the folder (`audit.head`: magic "CLSH", version 1, id of the ring, checkpoint). So a
-//! tail cut off is missed, up to the last second before a crash. Who has the keys, or puts an
-//! older copy of everything back, is not found out by this alone.
+//! [`verify`] reads everything again, offline, and names what was changed, removed, cut off,
+//! moved, or replaced by another history. `docs/formats.md` has the bytes.
 
+pub mod merkle;
+
+mod checkpoint;
 mod counted;
+mod documents;
 mod event;
 mod frame;
 mod head;
+mod open;
+mod proof;
 mod read;
+mod sink;
 mod verify;
+mod witness;
 mod writer;
 
 #[cfg(test)]
+mod copies_tests;
+#[cfg(test)]
 mod tests;
 
+pub use checkpoint::{Checkpoint, cosigned_at, origin_of, parse_verifier, verifier_text};
+pub use documents::{Documents, Seen, TableRead};
 pub use event::{AuditFilter, Event, EventKind, FieldTouched, Record, RecordId};
 pub use read::read;
-pub use verify::{Verification, verify};
+pub use verify::{ClockStep, Expected, Verification, verify};
+pub use witness::{Witness, WitnessError};
 
 use crate::keys::KeyRing;
-use frame::{Chain, Checkpoint, Fault, Scan};
-use model::Clock;
+use merkle::Hash;
+use model::{Clock, Timestamp};
+use open::Opened;
 use parking_lot::{Condvar, Mutex};
+use proof::ProofFile;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -57,6 +64,7 @@ pub struct AuditLog {
     writer: Mutex<Option<JoinHandle<()>>>,
     dir: PathBuf,
     ring: Arc<KeyRing>,
+    proofs: Mutex<ProofFile>,
     /// Locked while the log is open.
     _lock: File,
 }
@@ -68,6 +76,20 @@ struct Shared {
     filled: Condvar,
     /// So many records are durable.
     durable: AtomicU64,
+    /// The last one that was signed.
+    checkpoint: Mutex<Option<Checkpoint>>,
+    sinks: Mutex<Vec<SinkStatus>>,
+}
+
+/// How one of the folders of the record is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// Which folder.
+    pub dir: PathBuf,
+    /// Whether it holds everything that is durable.
+    pub is_complete: bool,
+    /// What is wrong with it.
+    pub trouble: Option<String>,
 }
 
 /// Appends without waiting are refused when so many wait to be written.
@@ -85,24 +107,42 @@ impl AuditLog {
         ring: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
     ) -> Result<AuditLog, AuditError> {
-        AuditLog::open_with(dir, ring, clock, Options::default())
+        AuditLog::open_with(dir, &[], ring, clock, Options::default())
+    }
+
+    /// As [`AuditLog::open`], with further folders that shall hold the record too: while one of
+    /// them cannot be written the others go on, and it catches up later.
+    ///
+    /// # Errors
+    /// As [`AuditLog::open`], if that is so in all folders.
+    pub fn open_with_copies(
+        dir: &Path,
+        copies: &[PathBuf],
+        ring: Arc<KeyRing>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<AuditLog, AuditError> {
+        AuditLog::open_with(dir, copies, ring, clock, Options::default())
     }
 
     fn open_with(
         dir: &Path,
+        copies: &[PathBuf],
         ring: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<AuditLog, AuditError> {
         fs::create_dir_all(dir).map_err(|source| io_error("make", dir, source))?;
         let lock = lock(dir)?;
-        let end = find_end(dir, &ring)?;
+        let opened = open::open(dir, copies, &ring)?;
+        let dropped_bytes = opened.dropped_bytes;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             filled: Condvar::new(),
-            durable: AtomicU64::new(end.chain.count),
+            durable: AtomicU64::new(opened.state.size()),
+            checkpoint: Mutex::new(opened.head.clone()),
+            sinks: Mutex::default(),
         });
-        let writer = Writer::new(Arc::clone(&shared), dir, Arc::clone(&ring), clock, options, &end);
+        let writer = Writer::new(Arc::clone(&shared), opened, Arc::clone(&ring), clock, options);
         let thread = std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run())
@@ -111,11 +151,12 @@ impl AuditLog {
             shared,
             writer: Mutex::new(Some(thread)),
             dir: dir.to_owned(),
+            proofs: Mutex::new(ProofFile::beside(dir)),
             ring,
             _lock: lock,
         };
-        if end.dropped_bytes > 0 {
-            let outcome = format!("{} bytes of an unfinished write cut off", end.dropped_bytes);
+        if dropped_bytes > 0 {
+            let outcome = format!("{dropped_bytes} bytes of an unfinished write cut off");
             log.append_durable(&Event { outcome, ..Event::new(EventKind::TailDropped) })?;
         }
         Ok(log)
@@ -164,7 +205,81 @@ impl AuditLog {
     /// # Errors
     /// If a file cannot be read or was changed.
     pub fn read(&self, filter: &AuditFilter) -> Result<Vec<Record>, AuditError> {
-        read::read_up_to(&self.dir, &self.ring, filter, self.len())
+        read::read_up_to(&self.folder(), &self.ring, filter, self.len())
+    }
+
+    /// Calls `each` with every durable record, oldest first, from the file on that may hold one
+    /// of `since`.
+    ///
+    /// # Errors
+    /// If a file cannot be read or was changed.
+    pub fn walk(&self, since: Timestamp, each: &mut dyn FnMut(Record)) -> Result<(), AuditError> {
+        read::walk(&self.folder(), &self.ring, since, self.len(), each)
+    }
+
+    /// A folder that holds everything.
+    fn folder(&self) -> PathBuf {
+        let sinks = self.shared.sinks.lock();
+        let complete = sinks.iter().find(|sink| sink.is_complete);
+        complete.map_or_else(|| self.dir.clone(), |sink| sink.dir.clone())
+    }
+
+    /// Says anew in which further folders the record shall be, beside its own; takes effect at
+    /// once. How they get on is in [`AuditLog::sinks`].
+    pub fn set_copies(&self, copies: Vec<PathBuf>) {
+        self.shared.queue.lock().set_copies(copies);
+        self.shared.filled.notify_one();
+    }
+
+    /// How the folders are, the data folder's own first.
+    pub fn sinks(&self) -> Vec<SinkStatus> {
+        self.shared.sinks.lock().clone()
+    }
+
+    /// The last checkpoint that was signed; `None` before the first record.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        self.shared.checkpoint.lock().clone()
+    }
+
+    /// The last checkpoint as a signed note.
+    pub fn checkpoint_note(&self) -> Option<String> {
+        Some(self.checkpoint()?.to_note(&self.ring.verifying_key()))
+    }
+
+    /// The public key of the checkpoints, with the name that they carry.
+    pub fn verifier(&self) -> String {
+        verifier_text(&frame::origin(&self.ring), &self.ring.verifying_key())
+    }
+
+    /// Proof that the first `old` records of the first `new` ones are what they were.
+    ///
+    /// # Errors
+    /// If there are not so many signed records, or a file cannot be read.
+    pub fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Hash>, AuditError> {
+        if old > new || new > self.len() {
+            return Err(AuditError::NoSuchRecord(RecordId(new.max(old))));
+        }
+        let mut proofs = self.proofs.lock();
+        proofs.grow(&self.folder(), &self.ring, new)?;
+        merkle::consistency_proof(&*proofs, old, new)
+    }
+
+    /// The hash of a record, and proof that it is among the first `size`.
+    ///
+    /// # Errors
+    /// If there is no such record, or a file cannot be read.
+    pub fn inclusion_proof(
+        &self,
+        record: RecordId,
+        size: u64,
+    ) -> Result<(Hash, Vec<Hash>), AuditError> {
+        if record.0 == 0 || record.0 > size || size > self.len() {
+            return Err(AuditError::NoSuchRecord(record));
+        }
+        let mut proofs = self.proofs.lock();
+        proofs.grow(&self.folder(), &self.ring, size)?;
+        let proof = merkle::inclusion_proof(&*proofs, record.0 - 1, size)?;
+        Ok((proofs.leaf(record.0 - 1)?, proof))
     }
 
     /// How many records are durable.
@@ -201,6 +316,11 @@ impl fmt::Debug for AuditLog {
     }
 }
 
+/// The checkpoint of a note, if this ring signed it.
+pub fn checkpoint_of(note: &str, ring: &KeyRing) -> Option<Checkpoint> {
+    head::parse(note.as_bytes(), ring).ok()
+}
+
 fn payload_of(event: &Event) -> Result<Vec<u8>, AuditError> {
     let payload = event.to_payload();
     if payload.len() > PAYLOAD_BYTES_MAX {
@@ -218,72 +338,6 @@ fn lock(dir: &Path) -> Result<File, AuditError> {
         Err(TryLockError::WouldBlock) => Err(AuditError::InUse(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(io_error("lock", &path, source)),
     }
-}
-
-/// Where the record ends, and what has to be told about that.
-struct End {
-    chain: Chain,
-    file_next: u32,
-    head: Option<Checkpoint>,
-    dropped_bytes: u64,
-}
-
-/// Looks at the head and the last file. Cuts off what a crash left unfinished.
-fn find_end(dir: &Path, ring: &KeyRing) -> Result<End, AuditError> {
-    let head = head::read(dir, ring)?;
-    let mut files = files_of(dir)?;
-    let mut dropped_bytes = 0;
-    let empty = End { chain: Chain::genesis(ring), file_next: 1, head, dropped_bytes };
-    loop {
-        let Some((number, path)) = files.pop() else {
-            return match head {
-                Some(head) if head.chain.count > 0 => Err(damaged(dir, 1, ProblemKind::Missing)),
-                _ => Ok(End { dropped_bytes, ..empty }),
-            };
-        };
-        let scan = scan_for(&path, ring)?;
-        let Some(head) = head else {
-            return Err(damaged(&head::path_of(dir), 0, ProblemKind::Missing));
-        };
-        if scan.number.is_some_and(|found| found != number) {
-            return Err(damaged(&path, scan.chain.count + 1, ProblemKind::Reordered));
-        }
-        match scan.fault {
-            Some(Fault { problem, is_tail: false }) => return Err(AuditError::Damaged(problem)),
-            Some(Fault { is_tail: true, .. }) if scan.before.is_none() => {
-                // Not even the header was finished: nothing of this file was acknowledged, unless
-                // the head says otherwise, which the file before it will show.
-                let file_bytes = fs::metadata(&path).map(|metadata| metadata.len());
-                dropped_bytes += file_bytes.map_err(|source| io_error("read", &path, source))?;
-                fs::remove_file(&path).map_err(|source| io_error("remove", &path, source))?;
-                continue;
-            }
-            _ => {}
-        }
-        let end = scan.chain;
-        if end.count < head.chain.count {
-            return Err(damaged(&path, end.count + 1, ProblemKind::Truncated));
-        }
-        if scan.fault.is_some() {
-            dropped_bytes += cut_back(&path, scan.good_bytes)?;
-        }
-        return Ok(End { chain: end, file_next: number + 1, head: Some(head), dropped_bytes });
-    }
-}
-
-fn cut_back(path: &Path, good_bytes: u64) -> Result<u64, AuditError> {
-    let cut = || -> io::Result<u64> {
-        let file = OpenOptions::new().write(true).open(path)?;
-        let dropped = file.metadata()?.len() - good_bytes;
-        file.set_len(good_bytes)?;
-        file.sync_all()?;
-        Ok(dropped)
-    };
-    cut().map_err(|source| io_error("cut back", path, source))
-}
-
-fn scan_for(path: &Path, ring: &KeyRing) -> Result<Scan, AuditError> {
-    frame::scan(path, ring, &mut |_, _| {}).map_err(|source| io_error("read", path, source))
 }
 
 /// The audit files of a folder, by number.
@@ -330,6 +384,8 @@ impl fmt::Display for Problem {
             ProblemKind::Reordered => "stands in the wrong place",
             ProblemKind::Truncated => "and what followed it was cut off",
             ProblemKind::ForeignKey => "was written under another key ring",
+            ProblemKind::Forked => "is not the one that was signed: this is another history",
+            ProblemKind::OtherVersion => "was written by another version of Clerestory",
         };
         match self.record {
             0 => write!(f, "{} {what}", self.file),
@@ -352,6 +408,10 @@ pub enum ProblemKind {
     Truncated,
     /// It comes from another data folder.
     ForeignKey,
+    /// It is well formed, but there is a signature over another one.
+    Forked,
+    /// The format is not the one of this version.
+    OtherVersion,
 }
 
 /// Why the audit record was not written or read.
@@ -389,6 +449,9 @@ pub enum AuditError {
     /// A record of a kind that this version does not know.
     #[error("record {0} of the audit record was written by a newer version; read it with that one")]
     TooNew(RecordId),
+    /// No proof for what is not there.
+    #[error("the audit record does not reach record {0} yet")]
+    NoSuchRecord(RecordId),
     /// The event is larger than 8 MiB.
     #[error("the event is too large for the audit record; name fewer tables or fields")]
     TooLarge,

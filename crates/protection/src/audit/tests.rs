@@ -2,16 +2,15 @@
 
 use super::*;
 use model::{ManualClock, Timestamp};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-struct House {
-    root: tempfile::TempDir,
-    ring: Arc<KeyRing>,
-    options: Options,
+pub(super) struct House {
+    pub(super) root: tempfile::TempDir,
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) options: Options,
 }
 
-fn house() -> House {
+pub(super) fn house() -> House {
     House {
         root: tempfile::tempdir().unwrap(),
         ring: Arc::new(KeyRing::in_memory()),
@@ -24,17 +23,17 @@ fn house() -> House {
 }
 
 impl House {
-    fn dir(&self) -> PathBuf {
+    pub(super) fn dir(&self) -> PathBuf {
         self.root.path().join("audit")
     }
 
-    fn file(&self, number: u32) -> PathBuf {
+    pub(super) fn file(&self, number: u32) -> PathBuf {
         path_of(&self.dir(), number)
     }
 
-    fn try_open(&self) -> Result<AuditLog, AuditError> {
+    pub(super) fn try_open(&self) -> Result<AuditLog, AuditError> {
         let clock = Arc::new(ManualClock::at(Timestamp(1_700_000_000_000)));
-        AuditLog::open_with(&self.dir(), Arc::clone(&self.ring), clock, self.options.clone())
+        AuditLog::open_with(&self.dir(), &[], Arc::clone(&self.ring), clock, self.options.clone())
     }
 
     /// Opens, appends so many records and closes.
@@ -45,8 +44,8 @@ impl House {
         }
     }
 
-    fn verify(&self) -> Verification {
-        verify(&self.dir(), &self.ring).unwrap()
+    pub(super) fn verify(&self) -> Verification {
+        verify(&self.dir(), &self.dir(), &self.ring, &[]).unwrap()
     }
 
     #[track_caller]
@@ -62,14 +61,14 @@ impl House {
     }
 }
 
-fn event(who: &str) -> Event {
+pub(super) fn event(who: &str) -> Event {
     Event { who: who.to_owned(), ..Event::new(EventKind::Write) }
 }
 
 /// Where the frames of a file are, each with its prefix.
 fn frames(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut frames = Vec::new();
-    let mut at = frame::HEADER_BYTES;
+    let mut at = frame::HEADER_BYTES_MIN;
     while at < bytes.len() {
         let sealed = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
         frames.push(at..at + 12 + sealed);
@@ -81,7 +80,10 @@ fn frames(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
 #[test]
 fn records_are_read_back_over_restarts() {
     let house = house();
-    assert!(matches!(verify(&house.dir(), &house.ring), Err(AuditError::NoRecord(_))));
+    assert!(matches!(
+        verify(&house.dir(), &house.dir(), &house.ring, &[]),
+        Err(AuditError::NoRecord(_))
+    ));
     for restart in 0..3u64 {
         let log = house.try_open().unwrap();
         assert_eq!(log.len(), restart * 3);
@@ -192,7 +194,7 @@ fn every_cut_of_what_was_signed_is_found() {
         assert_eq!(problem.kind, ProblemKind::Truncated, "{kept} bytes");
         let whole_frames = frames.iter().filter(|frame| frame.end <= kept).count();
         assert_eq!(problem.record, whole_frames as u64 + 1, "{kept} bytes");
-        if kept >= frame::HEADER_BYTES {
+        if kept >= frame::HEADER_BYTES_MIN {
             house.check_refused("was cut off");
         }
     }
@@ -206,7 +208,7 @@ fn removed_and_swapped_records_are_named() {
     let whole = fs::read(&path).unwrap();
     let frames = frames(&whole);
     let put_together = |order: &[usize]| {
-        let mut bytes = whole[..frame::HEADER_BYTES].to_vec();
+        let mut bytes = whole[..frame::HEADER_BYTES_MIN].to_vec();
         for &number in order {
             bytes.extend_from_slice(&whole[frames[number].clone()]);
         }
@@ -271,7 +273,9 @@ fn a_file_of_the_same_ring_from_another_time_is_found() {
         }
     }
     fs::copy(other.file(1), house.file(1)).unwrap();
-    house.check_problem("00000002.audit: record 3 was changed");
+    house.check_problem(
+        "00000002.audit: record 3 is not the one that was signed: this is another history",
+    );
 }
 
 #[test]
@@ -335,20 +339,22 @@ fn an_unfinished_tail_is_no_tampering() {
 #[test]
 fn a_full_disk_refuses_and_recovers() {
     let house = house();
-    let disk_full: Arc<AtomicBool> = Arc::clone(&house.options.disk_full);
-    disk_full.store(true, Ordering::SeqCst);
+    let disk_full = |is_full: bool| {
+        *house.options.full.lock() = if is_full { vec![house.dir()] } else { Vec::new() };
+    };
+    disk_full(true);
     let log = house.try_open().unwrap();
     assert!(matches!(log.append_durable(&event("a")), Err(AuditError::NotWritten(_))));
-    disk_full.store(false, Ordering::SeqCst);
+    disk_full(false);
     assert_eq!(log.append_durable(&event("b")).unwrap(), RecordId(1));
-    disk_full.store(true, Ordering::SeqCst);
+    disk_full(true);
     for _ in 0..3 {
         assert!(matches!(log.append_durable(&event("c")), Err(AuditError::NotWritten(_))));
     }
     log.append(&event("kept")).unwrap();
     assert!(log.append_durable(&event("d")).is_err());
     assert_eq!(log.len(), 1);
-    disk_full.store(false, Ordering::SeqCst);
+    disk_full(false);
     log.append_durable(&event("e")).unwrap();
     drop(log);
     let all = read(&house.dir(), &house.ring, &AuditFilter::default()).unwrap();
@@ -381,7 +387,7 @@ fn a_checkpoint_follows_without_a_close() {
     house.options.checkpoint_after = Duration::from_millis(20);
     let log = house.try_open().unwrap();
     log.append_durable(&event("a")).unwrap();
-    let signed = || head::read(&house.dir(), &house.ring).unwrap().map(|head| head.chain.count);
+    let signed = || head::read(&house.dir(), &house.ring).unwrap().map(|head| head.size);
     for _ in 0..500 {
         if signed() == Some(1) {
             break;

@@ -1,12 +1,12 @@
+use super::checkpoint::Checkpoint;
 use super::counted::Counted;
-use super::frame::{Chain, Checkpoint, FRAME_BYTES_MAX, Group, Header};
-use super::{AuditError, End, Event, EventKind, RecordId, Shared, head, path_of};
-use crate::cipher::FileCipher;
+use super::frame::{FRAME_BYTES_MAX, Group, Header, State, origin};
+use super::open::open_copy;
+use super::sink::{Current, Sink, SinkError};
+use super::{AuditError, Event, EventKind, Opened, RecordId, Shared, SinkStatus, head};
 use crate::keys::{KeyRing, SigningKey};
-use model::Clock;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use model::{Clock, Timestamp};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -20,9 +20,9 @@ pub(super) struct Options {
     /// Events that nobody waits for are gathered for so long.
     pub(super) gather_for: Duration,
     pub(super) file_bytes_max: u64,
-    /// Set: every write fails half way, as on a full disk.
+    /// Folders in which every write fails half way, as on a full disk.
     #[cfg(test)]
-    pub(super) disk_full: Arc<std::sync::atomic::AtomicBool>,
+    pub(super) full: Arc<parking_lot::Mutex<Vec<PathBuf>>>,
 }
 
 impl Default for Options {
@@ -32,7 +32,7 @@ impl Default for Options {
             gather_for: Duration::from_millis(100),
             file_bytes_max: 64 * 1024 * 1024,
             #[cfg(test)]
-            disk_full: Arc::default(),
+            full: Arc::default(),
         }
     }
 }
@@ -46,6 +46,8 @@ pub(super) struct Queue {
     counted: Counted,
     /// How many of them somebody waits for.
     awaited: usize,
+    /// Further folders, if they shall be others from now on.
+    copies: Option<Vec<PathBuf>>,
     closed: bool,
 }
 
@@ -80,6 +82,10 @@ impl Queue {
         Ok(())
     }
 
+    pub(super) fn set_copies(&mut self, copies: Vec<PathBuf>) {
+        self.copies = Some(copies);
+    }
+
     pub(super) fn count(&mut self, event: &Event) -> Result<(), AuditError> {
         if self.closed {
             return Err(AuditError::Closed);
@@ -102,36 +108,31 @@ impl Queue {
     }
 }
 
-/// Owns the files; runs in its own thread.
+/// Owns the folders; runs in its own thread.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    dir: PathBuf,
+    /// The first is the data folder's own.
+    sinks: Vec<Sink>,
     ring: Arc<KeyRing>,
+    origin: String,
     signing: SigningKey,
     clock: Arc<dyn Clock>,
     options: Options,
-    chain: Chain,
-    file: Option<OpenFile>,
+    state: State,
+    current: Option<Current>,
     file_next: u32,
     /// What the head file says.
     head: Option<Checkpoint>,
     checkpointed_at: Instant,
+    /// When something that had failed was last tried again.
+    tried_at: Instant,
     /// Events nobody waits for that could not be written yet.
     kept: Vec<Waiting>,
     lost: u64,
     /// Whether the last write failed, so that a failure is logged once.
     failing: bool,
-}
-
-struct OpenFile {
-    file: File,
-    path: PathBuf,
-    header: Header,
-    cipher: FileCipher,
-    frame_next: u64,
-    good_bytes: u64,
-    /// A write failed: what stands behind `good_bytes` has to go first.
-    torn: bool,
+    /// Whether the clock stands before the latest record, so that this is recorded once.
+    clock_is_back: bool,
 }
 
 /// Of events that nobody waits for so many are kept while nothing can be written.
@@ -140,31 +141,54 @@ const GROUP_BYTES_MAX: usize = FRAME_BYTES_MAX / 2;
 /// While nothing can be written, the next try comes after this long.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// A folder that lagged behind is brought up to date in pieces of this size.
+const CATCH_UP_BYTES: u64 = 16 * 1024 * 1024;
+/// A clock may go back so far without a word, as clocks do when they are set right.
+pub(super) const CLOCK_BACK_MS_MAX: i64 = 1_000;
+
 impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
-        dir: &Path,
+        opened: Opened,
         ring: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         options: Options,
-        end: &End,
     ) -> Writer {
-        Writer {
+        let Opened { state, file_next, head, mut sinks, .. } = opened;
+        for sink in &mut sinks {
+            #[cfg(test)]
+            {
+                sink.full = Arc::clone(&options.full);
+            }
+            if let Some(trouble) = &sink.trouble {
+                tracing::error!(folder = %sink.dir.display(), trouble, "an audit folder fails");
+            }
+        }
+        let mut writer = Writer {
             shared,
-            dir: dir.to_owned(),
+            sinks,
+            origin: origin(&ring),
             signing: ring.signing_key(),
             ring,
             clock,
             options,
-            chain: end.chain,
-            file: None,
-            file_next: end.file_next,
-            head: end.head,
+            state,
+            current: None,
+            file_next,
+            head,
             checkpointed_at: Instant::now(),
+            tried_at: Instant::now(),
             kept: Vec::new(),
             lost: 0,
             failing: false,
+            clock_is_back: false,
+        };
+        let failing: Vec<String> = writer.sinks.iter().filter_map(Sink::complaint).collect();
+        for complaint in failing {
+            writer.keep(&Event { outcome: complaint, ..Event::new(EventKind::SinkFailed) });
         }
+        writer.catch_up();
+        writer
     }
 
     /// Writes groups until the queue is closed and empty.
@@ -172,6 +196,13 @@ impl Writer {
         loop {
             let (waiting, closed) = self.wait();
             self.write(waiting);
+            let copies = self.shared.queue.lock().copies.take();
+            if let Some(copies) = copies {
+                self.set_copies(&copies);
+            }
+            if self.tried_at.elapsed() >= RETRY_AFTER {
+                self.catch_up();
+            }
             if self.checkpoint_is_due() {
                 self.checkpoint();
             }
@@ -190,7 +221,7 @@ impl Writer {
         let mut queue = self.shared.queue.lock();
         let mut gather_until = None;
         loop {
-            if queue.awaited > 0 || queue.closed {
+            if queue.awaited > 0 || queue.closed || queue.copies.is_some() {
                 break;
             }
             let now = Instant::now();
@@ -205,8 +236,8 @@ impl Writer {
             if self.has_news() {
                 sooner(self.checkpointed_at + self.options.checkpoint_after);
             }
-            if !self.kept.is_empty() {
-                sooner(gather_until.unwrap_or(now).max(now) + RETRY_AFTER);
+            if !self.kept.is_empty() || self.sinks.iter().any(Sink::is_behind) {
+                sooner(self.tried_at + RETRY_AFTER);
             }
             match until {
                 Some(until) if until <= now => break,
@@ -224,7 +255,7 @@ impl Writer {
     }
 
     fn has_news(&self) -> bool {
-        self.head.is_none_or(|head| head.chain.count < self.chain.count)
+        self.head.as_ref().is_none_or(|head| head.size < self.state.size())
     }
 
     fn checkpoint_is_due(&self) -> bool {
@@ -237,9 +268,10 @@ impl Writer {
         all.extend(waiting);
         let mut rest = all.into_iter().peekable();
         while rest.peek().is_some() {
-            let mut group = Group::after(self.chain);
+            let mut group = Group::after(&self.state);
             let mut members = Vec::new();
             let at = self.clock.now();
+            self.admit_clock(&mut group, at);
             while let Some(next) = rest.peek()
                 && (group.is_empty() || group.bytes() + next.payload.len() < GROUP_BYTES_MAX)
             {
@@ -256,10 +288,22 @@ impl Writer {
                         }
                     }
                 }
-                Err(error) => self.refuse(members.into_iter().map(|(_, member)| member), error),
+                Err(error) => self.refuse(members.into_iter().map(|(_, member)| member), &error),
             }
         }
         self.admit_loss();
+    }
+
+    /// Records, once, that the clock went back: whoever sets it back hides nothing by that.
+    fn admit_clock(&mut self, group: &mut Group, at: Timestamp) {
+        let back_ms = self.state.latest.0.saturating_sub(at.0);
+        if back_ms <= CLOCK_BACK_MS_MAX {
+            self.clock_is_back = false;
+        } else if !std::mem::replace(&mut self.clock_is_back, true) {
+            tracing::error!(back_ms, "the clock went back; is somebody hiding something?");
+            let outcome = format!("the clock went back by {back_ms} ms");
+            group.add(at, &Event { outcome, ..Event::new(EventKind::ClockBack) }.to_payload());
+        }
     }
 
     /// Once writing works again, records what could not be written.
@@ -269,56 +313,53 @@ impl Writer {
         }
         let outcome = format!("{} end records could not be written", self.lost);
         let event = Event { outcome, ..Event::new(EventKind::RecordsLost) };
-        let mut group = Group::after(self.chain);
+        let mut group = Group::after(&self.state);
         group.add(self.clock.now(), &event.to_payload());
         match self.commit(group) {
             Ok(()) => self.lost = 0,
-            Err(error) => self.refuse(std::iter::empty(), error),
+            Err(error) => self.refuse(std::iter::empty(), &error),
         }
     }
 
-    fn refuse(&mut self, members: impl Iterator<Item = Waiting>, error: CommitError) {
+    fn refuse(&mut self, members: impl Iterator<Item = Waiting>, error: &SinkError) {
+        self.tried_at = Instant::now();
         if !self.failing {
             self.failing = true;
             tracing::error!(%error, "the audit record cannot be written; reads are refused");
         }
         for member in members {
             match member.told {
-                Some(told) => drop(told.send(Err(error.to_audit_error()))),
+                Some(told) => drop(told.send(Err(to_audit_error(error)))),
                 None if self.kept.len() < KEPT_MAX => self.kept.push(member),
                 None => self.lost += 1,
             }
         }
     }
 
-    /// Makes one group durable: the chain moves on, or nothing happened.
-    fn commit(&mut self, group: Group) -> Result<(), CommitError> {
-        let chain = group.chain;
-        if self.file.as_ref().is_some_and(|file| file.good_bytes >= self.options.file_bytes_max) {
-            self.file = None;
-        }
-        if self.file.is_none() {
-            self.file = Some(self.start_file().map_err(CommitError::from)?);
-            self.file_next += 1;
-        }
-        let file = self.file.as_mut().expect("just opened");
-        file.check_in_place()?;
-        file.mend()?;
-        let frame = group.into_frame(&file.header, &file.cipher, file.frame_next);
+    fn keep(&mut self, event: &Event) {
+        self.kept.push(Waiting { payload: event.to_payload(), told: None });
+    }
+
+    /// Makes one group durable in at least one folder: the record moves on, or nothing happened.
+    fn commit(&mut self, group: Group) -> Result<(), SinkError> {
+        let state = group.state.clone();
+        let current = self.current_file()?;
+        let frame = group.into_frame(&current.header, &current.cipher, current.frame_next);
         // Used up even if the write fails: no frame number is sealed twice.
-        file.frame_next += 1;
-        file.torn = true;
-        #[cfg(test)]
-        if self.options.disk_full.load(Ordering::SeqCst) {
-            file.file.write_all(&frame[..frame.len() / 2])?;
-            return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+        current.frame_next += 1;
+        let current = self.current.as_ref().expect("just asked for");
+        let complete = self.sinks.iter_mut().filter(|sink| sink.is_complete);
+        let outcomes: Vec<Result<(), SinkError>> =
+            complete.map(|sink| sink.append(current, &frame)).collect();
+        if outcomes.iter().all(Result::is_err) {
+            let failed = outcomes.into_iter().next().expect("one folder always holds everything");
+            return failed;
         }
-        file.file.write_all(&frame)?;
-        file.file.sync_data()?;
-        file.torn = false;
-        file.good_bytes += frame.len() as u64;
-        self.chain = chain;
-        self.shared.durable.store(chain.count, Ordering::Release);
+        let current = self.current.as_mut().expect("just asked for");
+        current.good_bytes += frame.len() as u64;
+        self.state = state;
+        self.shared.durable.store(self.state.size(), Ordering::Release);
+        self.note_failures(outcomes);
         if self.failing {
             self.failing = false;
             tracing::info!("the audit record is written again");
@@ -326,106 +367,157 @@ impl Writer {
         Ok(())
     }
 
-    fn start_file(&mut self) -> io::Result<OpenFile> {
-        #[cfg(test)]
-        if self.options.disk_full.load(Ordering::SeqCst) {
-            return Err(io::ErrorKind::StorageFull.into());
+    /// Folders that missed a frame that another one took have to catch up.
+    fn note_failures(&mut self, outcomes: Vec<Result<(), SinkError>>) {
+        let complete = self.sinks.iter_mut().filter(|sink| sink.is_complete);
+        let mut complaints = Vec::new();
+        for (sink, outcome) in complete.zip(outcomes) {
+            if let Err(error) = outcome {
+                sink.is_complete = false;
+                sink.trouble = Some(error.to_string());
+                tracing::error!(%error, folder = %sink.dir.display(), "an audit folder fails");
+                complaints.extend(sink.complaint());
+            }
         }
-        if self.head.is_none() {
-            // Before the first record, so that a record without a head was tampered with.
-            let checkpoint = Checkpoint::sign(self.chain, self.clock.now(), &self.signing);
-            head::write(&self.dir, &self.ring, &checkpoint)?;
-            self.head = Some(checkpoint);
+        if complaints.is_empty() {
+            return;
         }
-        let (header, cipher) = Header::new(self.file_next, self.chain, &self.ring);
-        let path = path_of(&self.dir, self.file_next);
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        let written = file
-            .write_all(&header.bytes)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| File::open(&self.dir)?.sync_all());
-        if let Err(error) = written {
-            // Nothing was acknowledged; the next try takes the same number.
-            std::fs::remove_file(&path)?;
-            return Err(error);
+        for outcome in complaints {
+            self.keep(&Event { outcome, ..Event::new(EventKind::SinkFailed) });
         }
-        let good_bytes = header.bytes.len() as u64;
-        Ok(OpenFile { file, path, header, cipher, frame_next: 0, good_bytes, torn: false })
+        self.tell_status();
     }
 
-    /// Signs where the chain stands, in the file and in the head. A failure is tried again.
+    /// Brings folders that lag behind closer to those that hold everything.
+    fn catch_up(&mut self) {
+        self.tried_at = Instant::now();
+        let source = self.sinks.iter().find(|sink| sink.is_complete).map(|sink| sink.dir.clone());
+        let source = source.expect("one folder always holds everything");
+        let mut back = Vec::new();
+        for sink in self.sinks.iter_mut().filter(|sink| sink.is_behind()) {
+            match sink.catch_up(&source, self.current.as_ref(), CATCH_UP_BYTES) {
+                Ok(false) => {}
+                Ok(true) => {
+                    sink.is_complete = true;
+                    if let Some(trouble) = sink.trouble.take() {
+                        let dir = sink.dir.display();
+                        tracing::info!(folder = %dir, "an audit folder holds everything again");
+                        back.push(format!("{dir} holds everything again; it was: {trouble}"));
+                    }
+                }
+                Err(error) => sink.trouble = Some(error.to_string()),
+            }
+        }
+        for outcome in back {
+            self.keep(&Event { outcome, ..Event::new(EventKind::SinkBack) });
+        }
+        self.tell_status();
+    }
+
+    /// Takes new folders in and lets others go; the first one stays.
+    fn set_copies(&mut self, copies: &[PathBuf]) {
+        let holds = self.sinks.iter().find(|sink| sink.is_complete).map(|sink| sink.dir.clone());
+        let original = holds.expect("one folder always holds everything");
+        let is_wanted = |dir: &PathBuf, own: &PathBuf| dir == own || copies.contains(dir);
+        let own = self.sinks[0].dir.clone();
+        let mut gone: Vec<String> = Vec::new();
+        self.sinks.retain(|sink| {
+            // The only one that holds everything goes when another one does.
+            let stays = is_wanted(&sink.dir, &own) || sink.dir == original;
+            if !stays {
+                gone.push(format!("{} is no folder of the record any more", sink.dir.display()));
+            }
+            stays
+        });
+        for outcome in gone {
+            self.keep(&Event { outcome, ..Event::new(EventKind::SinkRemoved) });
+        }
+        for copy in copies {
+            if !self.sinks.iter().any(|sink| sink.dir == *copy) {
+                let others: Vec<PathBuf> = self.sinks.iter().map(|sink| sink.dir.clone()).collect();
+                let sink = open_copy(&original, self.state.size(), copy, &others, &self.ring);
+                if let Some(outcome) = sink.complaint().filter(|_| sink.is_evidence) {
+                    tracing::error!(trouble = outcome, "an audit folder fails");
+                    self.keep(&Event { outcome, ..Event::new(EventKind::SinkFailed) });
+                }
+                self.sinks.push(sink);
+                #[cfg(test)]
+                if let Some(sink) = self.sinks.last_mut() {
+                    sink.full = Arc::clone(&self.options.full);
+                }
+            }
+        }
+        self.catch_up();
+    }
+
+    fn tell_status(&self) {
+        let status = self.sinks.iter().map(|sink| SinkStatus {
+            dir: sink.dir.clone(),
+            is_complete: sink.is_complete,
+            trouble: sink.trouble.clone(),
+        });
+        *self.shared.sinks.lock() = status.collect();
+    }
+
+    /// The file to write to; a new one at the start and when the last one is large enough.
+    fn current_file(&mut self) -> Result<&mut Current, SinkError> {
+        let is_full = |current: &Current| current.good_bytes >= self.options.file_bytes_max;
+        if self.current.as_ref().is_none_or(is_full) {
+            if self.head.is_none() {
+                // Before the first record, so that a record without a head was tampered with.
+                let checkpoint = Checkpoint::sign(
+                    &self.origin,
+                    &self.state.tree,
+                    self.clock.now(),
+                    &self.signing,
+                );
+                head::write(&self.sinks[0].dir, &self.ring, &checkpoint)?;
+                self.head = Some(checkpoint);
+            }
+            let (header, cipher) = Header::new(self.file_next, self.state.clone(), &self.ring);
+            let good_bytes = header.bytes.len() as u64;
+            self.current = Some(Current { header, cipher, frame_next: 0, good_bytes });
+            self.file_next += 1;
+        }
+        Ok(self.current.as_mut().expect("just made"))
+    }
+
+    /// Signs where the record stands, in the file and in the head. A failure is tried again.
     fn checkpoint(&mut self) {
         self.checkpointed_at = Instant::now();
         if !self.has_news() {
             return;
         }
-        let checkpoint = Checkpoint::sign(self.chain, self.clock.now(), &self.signing);
-        let mut group = Group::after(self.chain);
-        group.add_checkpoint(&checkpoint);
+        let checkpoint =
+            Checkpoint::sign(&self.origin, &self.state.tree, self.clock.now(), &self.signing);
+        let mut group = Group::after(&self.state);
+        group.add_checkpoint(&checkpoint, &self.ring.verifying_key());
         if let Err(error) = self.commit(group) {
-            self.refuse(std::iter::empty(), error);
+            self.refuse(std::iter::empty(), &error);
             return;
         }
-        match head::write(&self.dir, &self.ring, &checkpoint) {
+        *self.shared.checkpoint.lock() = Some(checkpoint.clone());
+        match head::write(&self.sinks[0].dir, &self.ring, &checkpoint) {
             Ok(()) => self.head = Some(checkpoint),
             Err(error) => tracing::warn!(%error, "the head of the audit record is not written"),
         }
     }
 }
 
-impl OpenFile {
-    /// Whether the file is still where it was opened: writing to a deleted file succeeds.
-    fn check_in_place(&self) -> Result<(), CommitError> {
-        match is_same_file(&self.file, &self.path) {
-            Ok(true) => Ok(()),
-            _ => Err(CommitError::Gone(self.path.clone())),
-        }
+impl Sink {
+    /// Whether it can become complete again.
+    fn is_behind(&self) -> bool {
+        !self.is_complete && !self.is_evidence
     }
 
-    /// Cuts off what a failed write left.
-    fn mend(&mut self) -> io::Result<()> {
-        if self.torn {
-            self.file.set_len(self.good_bytes)?;
-            self.file.seek(SeekFrom::Start(self.good_bytes))?;
-            self.file.sync_all()?;
-            self.torn = false;
-        }
-        Ok(())
+    fn complaint(&self) -> Option<String> {
+        self.trouble.as_ref().map(|trouble| format!("{}: {trouble}", self.dir.display()))
     }
 }
 
-#[cfg(unix)]
-fn is_same_file(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let (open, there) = (file.metadata()?, std::fs::metadata(path)?);
-    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
-}
-
-#[cfg(not(unix))]
-fn is_same_file(_: &File, path: &Path) -> io::Result<bool> {
-    path.try_exists()
-}
-
-/// Why a group is not durable; told to all of its members.
-#[derive(Debug, thiserror::Error)]
-enum CommitError {
-    #[error("the file {} is gone", .0.display())]
-    Gone(PathBuf),
-    #[error("{0}")]
-    Io(Arc<io::Error>),
-}
-
-impl From<io::Error> for CommitError {
-    fn from(error: io::Error) -> CommitError {
-        CommitError::Io(Arc::new(error))
-    }
-}
-
-impl CommitError {
-    fn to_audit_error(&self) -> AuditError {
-        match self {
-            CommitError::Gone(path) => AuditError::Gone(path.clone()),
-            CommitError::Io(error) => AuditError::NotWritten(Arc::clone(error)),
-        }
+fn to_audit_error(error: &SinkError) -> AuditError {
+    match error {
+        SinkError::Gone(path) | SinkError::InTheWay(path) => AuditError::Gone(path.clone()),
+        SinkError::Io(error) => AuditError::NotWritten(Arc::clone(error)),
     }
 }

@@ -11,7 +11,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    pub(super) fn from_seed(seed: &[u8; KEY_BYTES]) -> SigningKey {
+    pub(crate) fn from_seed(seed: &[u8; KEY_BYTES]) -> SigningKey {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("every 32 bytes are a seed");
         SigningKey { pair }
     }
@@ -45,6 +45,16 @@ impl VerifyingKey {
     /// Whether `signature` was made over `message` by the other half of this key.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, self.public).verify(message, signature).is_ok()
+    }
+
+    /// The key with these bytes.
+    pub fn from_bytes(public: [u8; KEY_BYTES]) -> VerifyingKey {
+        VerifyingKey { public }
+    }
+
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.public
     }
 
     /// As 64 hexadecimal characters.

@@ -211,7 +211,7 @@ impl Guard {
             action: Some(intent.action),
             tables: intent.tables.iter().map(|table| table.name.as_str().to_owned()).collect(),
             shape: intent.shape.clone(),
-            fields: fields_touched(&intent),
+            fields: fields_touched(&intent, checked.as_deref().unwrap_or_default()),
             purpose: caller.purpose().to_owned(),
             ..Event::by(EventKind::ReadIntent, caller)
         };
@@ -257,7 +257,7 @@ fn fields_meant<'a>(table: &'a Table, name: &'a str) -> Box<dyn Iterator<Item = 
 }
 
 /// Whether `text` fits a pattern in which `*` stands for anything.
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn fits(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut from, mut star) = (0, 0, None);
     while from < text.len() {
         match pattern.get(at) {
@@ -282,17 +282,32 @@ fn fits(pattern: &[u8], text: &[u8]) -> bool {
     pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
-fn fields_touched(intent: &ReadIntent) -> Vec<FieldTouched> {
-    let touched = |(id, used): &(TableId, FieldUse)| {
+/// What is recorded of the fields of a question. A name that stands for several is recorded once
+/// for each of their classes; where a permit hides what may not be read, those are left out.
+fn fields_touched(intent: &ReadIntent, covered: &[Covered]) -> Vec<FieldTouched> {
+    let mut touched = Vec::new();
+    for (id, used) in &intent.fields {
         let table = intent.tables.iter().find(|table| table.id == *id);
-        FieldTouched {
-            table: table.map_or_else(|| id.0.to_string(), |table| table.name.as_str().to_owned()),
-            field: used.field.clone(),
-            class: table.and_then(|table| {
-                fields_meant(table, &used.field).filter_map(|field| field.class).max()
-            }),
-            how: Some(used.how),
+        let covered = covered.iter().find(|covered| covered.table == *id);
+        let hides = used.how == Use::Output && used.field.contains('*');
+        let is_seen = |field: &&Field| {
+            !hides || covered.is_none_or(|of| of.may_use(field, used.how, intent.action))
+        };
+        let fields = table.map(|table| fields_meant(table, &used.field).filter(is_seen));
+        let mut classes: Vec<Option<Class>> =
+            fields.into_iter().flatten().map(|field| field.class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        if classes.is_empty() {
+            classes.push(None);
         }
-    };
-    intent.fields.iter().map(touched).collect()
+        let name = table.map_or_else(|| id.0.to_string(), |table| table.name.as_str().to_owned());
+        touched.extend(classes.into_iter().map(|class| FieldTouched {
+            table: name.clone(),
+            field: used.field.clone(),
+            class,
+            how: Some(used.how),
+        }));
+    }
+    touched
 }

@@ -2,7 +2,7 @@ use super::cover::{CacheKey, Covered, RowScope, cover};
 use super::meter::Meter;
 use super::near::Answers;
 use super::{Denied, Guard, ReadIntent, Use};
-use crate::audit::{AuditLog, Event, EventKind, RecordId};
+use crate::audit::{AuditLog, Event, EventKind, RecordId, Seen};
 use crate::caller::Caller;
 use crate::grant::{Action, InForce, Quota};
 use model::{Class, Clock, Field, TableId, Timestamp};
@@ -30,6 +30,7 @@ pub struct Permit {
     meter: Arc<Meter>,
     answers: Arc<Answers>,
     clock: Arc<dyn Clock>,
+    seen: Seen,
     ended: AtomicBool,
 }
 
@@ -56,6 +57,7 @@ impl Permit {
             meter: Arc::clone(&guard.meter),
             answers: Arc::clone(&guard.answers),
             clock: Arc::clone(&guard.clock),
+            seen: Seen::default(),
             ended: AtomicBool::new(false),
         }
     }
@@ -117,6 +119,11 @@ impl Permit {
     /// The audit record of the intent.
     pub fn record_id(&self) -> RecordId {
         self.record
+    }
+
+    /// Where whatever fetches rows notes which, for the end record.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// Who reads.
@@ -189,7 +196,10 @@ impl Permit {
 
     fn end(&self, outcome: &str, rows: u64, bytes: u64) {
         self.ended.store(true, Ordering::Relaxed);
+        let (read, subjects) = self.seen.take();
         let event = Event {
+            read,
+            subjects,
             rows: Some(rows),
             bytes: Some(bytes),
             refers_to: Some(self.record),

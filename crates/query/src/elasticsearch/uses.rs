@@ -128,7 +128,11 @@ impl<'a> Uses<'a> {
             self.add(&key.field, Use::Sort);
         }
         if spec.source.on && !spec.bare {
-            self.add("*", Use::Output);
+            match spec.source.include.as_slice() {
+                [] => self.add("*", Use::Output),
+                // What is named, and all below it. As a pattern: what may not be read is hidden.
+                names => names.iter().for_each(|name| self.add(&format!("{name}*"), Use::Output)),
+            }
         }
         for field in &spec.fields {
             self.add(&field.pattern, Use::Output);

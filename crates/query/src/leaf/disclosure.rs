@@ -15,21 +15,18 @@
 //! A question without groups that is too small gets an error. What this does not stop is said in
 //! `docs/protection.md`.
 
-use super::field::{self, Kind};
+use super::field;
 use super::{Job, fold};
 use crate::{Ask, Group, GroupBy, Measure, MeasureOf, QueryError, Question, guard};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt64Array};
 use arrow::datatypes::UInt64Type;
 use arrow::row::{RowConverter, SortField};
 use model::{Field, Table};
+use protection::subject_column;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use storage::Filter;
-
-/// Kinds of personal fields, those that stand for a person before those that stand for a thing.
-const SUBJECTS: [&str; 9] =
-    ["user", "account", "email", "phone", "name", "device", "mac", "session", "ip"];
 
 /// The rule that a question is under.
 pub(super) struct Rule {
@@ -69,8 +66,8 @@ impl Rule {
         if !matches!(question.ask, Ask::Count | Ask::Fold { .. }) {
             return refuse("is only counted in groups: ask for counts and groups, not for rows");
         }
-        let subjects: BTreeSet<Option<&str>> =
-            job.tables.iter().map(|table| subject_of(table)).collect();
+        let subjects: BTreeSet<Option<String>> =
+            job.tables.iter().map(|table| subject_column(table)).collect();
         let mut subjects = subjects.into_iter();
         let (Some(subject), None) = (subjects.next(), subjects.next()) else {
             return refuse("is only counted in groups of people: ask one table at a time");
@@ -82,7 +79,7 @@ impl Rule {
                 "is only counted in groups of people, and no field says whom a row is about",
             );
         }
-        Ok(Some(Rule { least, subject: subject.map(str::to_owned) }))
+        Ok(Some(Rule { least, subject }))
     }
 
     /// How many rows match, if they are of enough subjects.
@@ -225,17 +222,6 @@ fn meant<'a>(table: &'a Table, name: &'a str) -> Vec<&'a Field> {
     }
 }
 
-/// The field that says whom a row is about.
-fn subject_of(table: &Table) -> Option<&str> {
-    let rank = |field: &Field| {
-        let kind = field.kind.as_str();
-        let is_keyed = Kind::of(field::Found { field, companion: false }) == Kind::Keyword;
-        (is_keyed && !field.withheld).then(|| SUBJECTS.iter().position(|known| *known == kind))?
-    };
-    let ranked = table.schema.fields().iter().filter_map(|field| Some((rank(field)?, field)));
-    ranked.min_by_key(|(rank, _)| *rank).map(|(_, field)| field.name.as_str())
-}
-
 /// Which rows a measure is computed from, as a count; `None`: all of the group.
 fn contribution(of: &MeasureOf) -> Option<MeasureOf> {
     let values = match &of.measure {
@@ -343,9 +329,7 @@ fn hashes(subjects: &ArrayRef) -> Result<Vec<u32>, QueryError> {
 }
 
 fn hashed(what: &impl Hash) -> u64 {
-    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
-    what.hash(&mut hasher);
-    hasher.finish()
+    foldhash::quality::FixedState::default().hash_one(what)
 }
 
 /// The filter without its conditions on `field` from when to when.

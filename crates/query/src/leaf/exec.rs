@@ -83,6 +83,10 @@ impl LeafExec {
 
     /// The whole answer of all that is not streamed.
     fn answer(&self, memory: &Memory) -> Result<RecordBatch, QueryError> {
+        if !self.gives_rows() {
+            let (seen, end) = (self.scope.permit.seen(), self.scope.snapshot.seq_end());
+            self.tables.iter().for_each(|table| seen.all_below(table.name.as_str(), end.0));
+        }
         let job = Job {
             scope: &self.scope,
             places: &self.places,

@@ -9,7 +9,9 @@ use arrow::array::{
 };
 use arrow::datatypes::DataType;
 use model::{Field, Table, Timestamp};
+use protection::grant::Action;
 use serde_json::{Map, Value as Json};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use storage::{BLOCK, Block, Column, Filter, KeywordColumn, MISSING, View};
 
@@ -40,6 +42,7 @@ impl Columns {
         rows: &[u32],
     ) -> Result<Vec<ArrayRef>, QueryError> {
         let view = &place.view;
+        note(scope, view, rows)?;
         self.columns
             .iter()
             .map(|(column, kind)| {
@@ -70,6 +73,31 @@ impl Columns {
             })
             .collect()
     }
+}
+
+/// Notes for the audit record which rows go out, and of how many people.
+fn note(scope: &Scope, view: &View, rows: &[u32]) -> Result<(), QueryError> {
+    let (seen, table) = (scope.permit.seen(), view.table());
+    if scope.permit.action() < Action::Read {
+        // They are computed with; none goes out.
+        seen.all_below(table.name.as_str(), scope.snapshot.seq_end().0);
+        return Ok(());
+    }
+    seen.rows(table.name.as_str(), view.seqs(rows)?);
+    let Some(subject) = protection::subject_column(table) else { return Ok(()) };
+    let Some(Column::Keyword(column)) = view.column(&subject)? else { return Ok(()) };
+    let mut ords = Vec::new();
+    let mut distinct = Vec::new();
+    for chunk in rows.chunks(BLOCK) {
+        column.first_ords(Block::Rows(chunk), &mut ords);
+        distinct.extend(ords.iter().copied().filter(|&ord| ord != MISSING));
+        distinct.sort_unstable();
+        distinct.dedup();
+    }
+    // Equal within a process is all that counting needs.
+    let hash = |term: &String| foldhash::quality::FixedState::default().hash_one(term);
+    seen.subjects(column.terms(&distinct)?.iter().map(hash));
+    Ok(())
 }
 
 /// Whether `_source` shows the field: included (or nothing said), and not excluded. A pattern

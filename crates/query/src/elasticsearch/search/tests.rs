@@ -213,7 +213,7 @@ fn every_mentioned_field_is_named_with_its_use() {
             "7:level Filter",
             "7:tags Filter",
             "7:at Sort",
-            "7:* Output",
+            "7:code* Output",
             "7:message Group",
             "7:load Measure"
         ]

@@ -17,8 +17,10 @@ mod needles;
 mod noise;
 mod program;
 pub mod question;
+mod totp;
 
 pub use caller::{Answer, Caller};
 pub use needles::Needles;
 pub use noise::Noise;
 pub use program::{DemoNode, DemoSize, Node, PASSWORD, Program};
+pub use totp::totp_code;

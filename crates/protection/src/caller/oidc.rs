@@ -61,8 +61,8 @@ impl OidcSettings {
             let (key, value) =
                 entry.split_once('=').filter(|(_, v)| !v.is_empty()).ok_or_else(wrong)?;
             // A group may have `=` in its name; a role has not.
-            if entry.starts_with("role:") {
-                let (group, role) = entry["role:".len()..].rsplit_once('=').ok_or_else(wrong)?;
+            if let Some(mapping) = entry.strip_prefix("role:") {
+                let (group, role) = mapping.rsplit_once('=').ok_or_else(wrong)?;
                 let role = role.parse().map_err(|_| wrong())?;
                 roles.entry(group.to_owned()).or_default().push(role);
                 continue;
@@ -410,7 +410,7 @@ fn check_claims(
     }
     let seconds = now.0.div_euclid(1000);
     let time = |name: &str| claims[name].as_f64().map(|time| time as i64);
-    if !time("exp").is_some_and(|until| seconds < until.saturating_add(SKEW_S)) {
+    if time("exp").is_none_or(|until| seconds >= until.saturating_add(SKEW_S)) {
         return wrong("exp");
     }
     let made = time("iat").map(|made| seconds.saturating_sub(made));

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// `serve` over this folder ends by itself with an error that has these words.
 #[track_caller]
@@ -87,7 +87,15 @@ fn newest_audit_file(node: &Node) -> PathBuf {
 #[test]
 fn a_deleted_audit_file() {
     let (mut node, needles) = house();
+    let before = SystemTime::now();
     assert_eq!(search(&node.caller("analyst")).status, 200);
+    // Each second it is signed where the record stands; what lies behind that can be cut off.
+    let head = node.program.data().join("audit.head");
+    let start = Instant::now();
+    while fs::metadata(&head).unwrap().modified().unwrap() < before {
+        assert!(start.elapsed() < Duration::from_secs(60), "the read is signed for");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     stop(&mut node);
     let file = newest_audit_file(&node);
     fs::remove_file(&file).unwrap();

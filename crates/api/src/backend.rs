@@ -6,7 +6,7 @@
 use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
-    AccountError, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError, BulkAnswer,
+    AccountError, Action, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError, BulkAnswer,
     BulkItem, BulkOptions, Caller, Credential, DirectoryError, Engine, EraseRequest, FactorAnswer,
     FactorError, NewRuling, OidcError, RingStatus, Role, SessionToken, SqlAnswer, TableStats,
     WhoRead, WriteOptions,
@@ -150,6 +150,11 @@ pub(crate) fn who(caller: &Caller) -> Who {
         roles: caller.roles().iter().map(|role| role.as_str()).collect(),
         key_id: caller.credential().strip_prefix("key:").map(str::to_owned),
     }
+}
+
+/// Whether a caller may do something anywhere, for pages that only show what leads somewhere.
+pub(crate) fn may(caller: &Caller, action: Action) -> bool {
+    caller.may(action, SystemClock.now())
 }
 
 /// Whether there is a role of this name.
@@ -526,13 +531,14 @@ pub(crate) fn erasure(engine: &Engine, caller: &Caller, id: &str) -> Result<Valu
     Ok(engine.erasure(caller, id)?)
 }
 
-/// Fields that wait for a ruling.
+/// Fields that wait for a ruling, and how far the rulings are that are being carried out.
 pub(crate) fn ruling_queue(
     engine: &Engine,
     caller: &Caller,
     table: Option<&str>,
 ) -> Result<Value, ApiError> {
-    Ok(engine.ruling_queue(caller, table)?)
+    let fields = engine.ruling_queue(caller, table)?;
+    Ok(json!({ "fields": fields, "rewrites": engine.rewrites(caller)? }))
 }
 
 /// One field and its rulings.

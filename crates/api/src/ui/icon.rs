@@ -45,6 +45,16 @@ pub(super) fn tables() -> Markup {
     )
 }
 
+pub(super) fn ruling() -> Markup {
+    drawing("<path d='M8 2.5v11M5 13.5h6M3 4.5h10M3 4.5 1.5 9h3zM13 4.5 11.5 9h3z'/>")
+}
+
+pub(super) fn eye() -> Markup {
+    drawing(
+        "<path d='M1.5 8S4 3.8 8 3.8 14.5 8 14.5 8 12 12.2 8 12.2 1.5 8 1.5 8z'/><circle cx='8' cy='8' r='1.9'/>",
+    )
+}
+
 pub(super) fn clock() -> Markup {
     drawing("<circle cx='8' cy='8' r='5.5'/><path d='M8 5v3.2l2 1.3'/>")
 }

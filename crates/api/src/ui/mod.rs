@@ -5,8 +5,10 @@
 //! there is no inline script and no `style` attribute anywhere below.
 
 mod assets;
+mod audit;
 mod badge;
 mod enrol;
+mod form;
 mod frame;
 mod home;
 mod icon;
@@ -15,9 +17,12 @@ mod login;
 mod metrics;
 mod number;
 mod oidc;
+mod rulings;
 mod search;
+mod shown;
 mod tables;
 mod time_range;
+mod watch;
 
 pub(crate) use frame::failure_page as failure;
 pub(crate) use login::address as login_address;
@@ -49,6 +54,14 @@ pub(crate) fn routes() -> Vec<Route> {
         route(&[Get],  "/_ui/search/values",  Nothing, Question, search::PARAMS,  Known(search::values)),
         route(&[Get],  "/_ui/tables",         Nothing, Question, &[],             Known(tables::list)),
         route(&[Get],  "/_ui/tables/{index}", Nothing, Quick,    &[],             Known(tables::page)),
+        route(&[Get],  "/_ui/rulings",        Nothing, Question, rulings::QUEUE,  Known(rulings::list)),
+        route(&[Post], "/_ui/rulings",        Form,    Write,    &[],             Known(rulings::agree)),
+        route(&[Get],  "/_ui/rulings/{index}/{field}", Nothing, Question, rulings::FIELD, Known(rulings::page)),
+        route(&[Post], "/_ui/rulings/{index}/{field}", Form, Write, &[],          Known(rulings::rule)),
+        route(&[Get],  "/_ui/audit",          Nothing, Question, audit::LIST,     Known(audit::list)),
+        route(&[Get],  "/_ui/audit/{id}",     Nothing, Question, &[],             Known(audit::record)),
+        route(&[Get],  "/_ui/exposure",       Nothing, Question, audit::EXPOSURE, Known(audit::exposure)),
+        route(&[Post], "/_ui/exposure",       Form,    Question, &[],             Known(audit::ask_exposure)),
         route(&[Get],  "/_ui/{page}",         Nothing, Quick,    &[],             Known(frame::missing)),
     ]
 }

@@ -38,6 +38,24 @@ const PAGES = [
   ["missing", "/_ui/nowhere"],
 ];
 
+// What a guardian watches over. RECORD stands for a record that there is.
+const WATCHED = [
+  ["home", "/_ui"],
+  ["rulings", "/_ui/rulings"],
+  ["rulings-of-users", "/_ui/rulings?table=users"],
+  ["ruling", "/_ui/rulings/users/email"],
+  ["ruling-planned", "/_ui/rulings/events/reason?class=special&why=looked+at+it+with+the+team"],
+  ["ruling-widening", "/_ui/rulings/users/email?class=open&why=looked+at+it+with+the+team"],
+  ["ruling-nowhere", "/_ui/rulings/users/nowhere"],
+  ["audit", "/_ui/audit"],
+  ["audit-filtered", `/_ui/audit?kind=read_intent&who=${login("analyst").name}&from=now-1h`],
+  ["audit-none", "/_ui/audit?who=nobody-at-all"],
+  ["audit-record", "/_ui/audit/RECORD"],
+  ["audit-nowhere", "/_ui/audit/999999999"],
+  ["exposure", "/_ui/exposure"],
+  ["exposure-answered", "/_ui/exposure?table=users&class=personal"],
+];
+
 const browser = await chromium.launch({
   executablePath: process.env.CLERESTORY_CHROMIUM,
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
@@ -83,7 +101,22 @@ async function everyPage(label, options) {
   await page.goto(`${url}/_ui/login`);
   await shoot(page, `${label}-login`);
   await logIn(page, "analyst");
-  for (const [name, address] of PAGES) {
+  await walk(page, label, PAGES);
+  return page;
+}
+
+// A guardian's pages, in a window of its own.
+async function everyWatchedPage(label, options) {
+  const page = await open(options);
+  await logIn(page, "guardian");
+  await page.goto(`${url}/_ui/audit?kind=read_intent`);
+  const record = await page.getAttribute(".audit tbody tr:first-child td:last-child a", "href");
+  await walk(page, `${label}-guardian`, WATCHED.map(([name, address]) => [name, address.replace("/_ui/audit/RECORD", record)]));
+  return page;
+}
+
+async function walk(page, label, pages) {
+  for (const [name, address] of pages) {
     const answer = await page.goto(url + address);
     const headers = answer.headers();
     assert.match(headers["content-security-policy"] ?? "", /default-src 'none'/, name);
@@ -96,7 +129,6 @@ async function everyPage(label, options) {
     assert.ok(wide <= 0, `${name} (${label}) is ${wide} pixels too wide`);
     await shoot(page, `${label}-${name}`);
   }
-  return page;
 }
 
 // Light on a desk: also what the pages say and do.
@@ -193,10 +225,46 @@ for (const address of ["/_ui", "/_ui/search", "/_ui/tables", "/_ui/metrics", RAT
 }
 await administrator.context().close();
 
+// A guardian rules, looks into the record, and asks who was exposed.
+const guardian = await everyWatchedPage("light", { colorScheme: "light", viewport: { width: 1360, height: 860 } });
+await guardian.goto(`${url}/_ui/rulings/events/reason`);
+await guardian.check("input[value=special]");
+await guardian.fill("textarea[name=why]", "people write about their homes");
+await guardian.click("button:text-is('See what it would do')");
+await guardian.waitForURL(/class=special/);
+assert.match(await guardian.textContent(".preview"), /Less is seen[\s\S]*sealed value by value/);
+await guardian.click(".preview button");
+await guardian.waitForURL(/ruled=1/);
+assert.match(await guardian.textContent(".page-head"), /special/);
+const newest = await guardian.textContent("[aria-labelledby=history] tbody tr");
+assert.ok(newest.includes(login("guardian").name) && /special[\s\S]*homes/.test(newest), newest);
+await guardian.goto(`${url}/_ui/audit?kind=ruling`);
+assert.match(await guardian.textContent(".audit tbody tr"), /open to special/, "the ruling is on record");
+await guardian.goto(`${url}/_ui/rulings?table=users`);
+const queued = await guardian.locator(".queue tbody tr").count();
+assert.ok(queued > 1, "fields that only the classifier ruled on wait");
+assert.doesNotMatch(await guardian.textContent("main"), /@[a-z]+\.(org|com|net)/, "shapes, never values");
+await guardian.check(".tick input >> nth=0");
+await guardian.fill("input[name=why]", "looked at the shapes");
+await guardian.click("button:text-is('Agree on the ticked fields')");
+await guardian.waitForURL(/agreed=1/);
+assert.equal(await guardian.locator(".queue tbody tr").count(), queued - 1);
+await guardian.goto(`${url}/_ui/exposure`);
+await guardian.selectOption("select[name=table]", "users");
+if (process.env.CLERESTORY_EMAIL) await guardian.fill("input[name=person]", process.env.CLERESTORY_EMAIL);
+await guardian.click("button:text-is('Ask')");
+await guardian.waitForSelector("#did");
+assert.doesNotMatch(guardian.url(), /@|%40/, "a person stands in no address");
+assert.ok((await guardian.textContent("main")).includes(login("analyst").name), "whoever read is named");
+await guardian.context().close();
+
 // Dark, and a phone.
-await (await everyPage("dark", { colorScheme: "dark", viewport: { width: 1360, height: 860 } })).context().close();
+const dark = { colorScheme: "dark", viewport: { width: 1360, height: 860 } };
+await (await everyPage("dark", dark)).context().close();
+await (await everyWatchedPage("dark", dark)).context().close();
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 await (await everyPage("phone", { ...phone, colorScheme: "light" })).context().close();
+await (await everyWatchedPage("phone", { ...phone, colorScheme: "light" })).context().close();
 
 // Without scripts everything is still there.
 const plain = await open({ javaScriptEnabled: false, viewport: { width: 1360, height: 860 } });
@@ -220,4 +288,4 @@ assert.ok(bytes > 0 && bytes <= FIRST_LOAD_BYTES_MAX, `login, home and a chart a
 await browser.close();
 
 assert.deepEqual(complaints, [], "no error in any console, nothing that the policy forbids");
-console.log(`ui: ${PAGES.length} pages, light, dark and phone; first load ${bytes} bytes`);
+console.log(`ui: ${PAGES.length + WATCHED.length} pages, light, dark and phone; first load ${bytes} bytes`);

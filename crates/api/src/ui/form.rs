@@ -23,6 +23,17 @@ impl Form {
         read_params(request.text()?).map(Form)
     }
 
+    /// What a link fills in beforehand.
+    pub(super) fn of_link(request: &Request) -> Form {
+        Form(request.params.clone())
+    }
+
+    /// A form of these fields.
+    #[cfg(test)]
+    pub(super) fn of(fields: Vec<(String, String)>) -> Form {
+        Form(fields)
+    }
+
     /// A field, as it was typed; empty if it was not sent.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())

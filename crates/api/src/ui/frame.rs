@@ -16,9 +16,12 @@ pub(super) enum Section {
     Search,
     Metrics,
     Tables,
+    Changes,
+    Access,
     Rulings,
     Audit,
     Exposure,
+    Account,
 }
 
 impl Section {
@@ -26,14 +29,20 @@ impl Section {
     const ASKING: [Section; 4] =
         [Section::Home, Section::Search, Section::Metrics, Section::Tables];
     /// Where people watch over what is asked.
-    const WATCHING: [Section; 3] = [Section::Rulings, Section::Audit, Section::Exposure];
+    const WATCHING: [Section; 5] =
+        [Section::Changes, Section::Access, Section::Rulings, Section::Audit, Section::Exposure];
 
     /// Whether it has anything for somebody; the pages themselves decide.
     fn is_for(self, caller: &Caller) -> bool {
+        let any = |actions: &[Action]| actions.iter().any(|action| backend::may(caller, *action));
         match self {
-            Section::Home | Section::Search | Section::Metrics | Section::Tables => true,
-            Section::Rulings => backend::may(caller, Action::Rule),
-            Section::Audit | Section::Exposure => backend::may(caller, Action::Audit),
+            Section::Rulings => any(&[Action::Rule]),
+            Section::Changes => {
+                any(&[Action::ManagePeople, Action::Approve, Action::Rule, Action::Audit])
+            }
+            Section::Access => any(&[Action::ManagePeople, Action::Approve, Action::Audit]),
+            Section::Audit | Section::Exposure => any(&[Action::Audit]),
+            _ => true,
         }
     }
 
@@ -43,9 +52,12 @@ impl Section {
             Section::Search => "Search",
             Section::Metrics => "Metrics",
             Section::Tables => "Tables",
+            Section::Changes => "Changes",
+            Section::Access => "Access",
             Section::Rulings => "Rulings",
             Section::Audit => "Audit",
             Section::Exposure => "Exposure",
+            Section::Account => "Account",
         }
     }
 
@@ -55,9 +67,12 @@ impl Section {
             Section::Search => "/_ui/search",
             Section::Metrics => "/_ui/metrics",
             Section::Tables => "/_ui/tables",
+            Section::Changes => "/_ui/changes",
+            Section::Access => "/_ui/access",
             Section::Rulings => "/_ui/rulings",
             Section::Audit => "/_ui/audit",
             Section::Exposure => "/_ui/exposure",
+            Section::Account => "/_ui/account",
         }
     }
 
@@ -67,9 +82,12 @@ impl Section {
             Section::Search => icon::search(),
             Section::Metrics => icon::metrics(),
             Section::Tables => icon::tables(),
+            Section::Changes => icon::change(),
+            Section::Access => icon::key(),
             Section::Rulings => icon::ruling(),
             Section::Audit => icon::record(),
             Section::Exposure => icon::eye(),
+            Section::Account => icon::person(),
         }
     }
 }
@@ -137,7 +155,8 @@ impl<'a> Page<'a> {
                 div.who {
                     span.who-icon { (icon::person()) }
                     div.who-text {
-                        span.who-name { (who.name) }
+                        a.who-name href="/_ui/account" title="Your account"
+                            aria-current=[(self.section == Section::Account).then_some("page")] { (who.name) }
                         span.who-roles { (who.roles.join(", ")) }
                     }
                     form method="post" action="/_ui/logout" {

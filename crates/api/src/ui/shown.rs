@@ -29,6 +29,20 @@ pub(super) fn time(rfc3339: &str) -> Markup {
     html! { time.nowrap datetime=(rfc3339) title=(rfc3339) { (short) } }
 }
 
+/// A sentence of the engine with its times as short as people need them: exact ones stand where
+/// somebody decides.
+pub(super) fn with_short_times(sentence: &str) -> String {
+    let short = |word: &str| match (word.get(..16), word.as_bytes()) {
+        (Some(minute), [.., b'Z']) if minute.as_bytes()[10] == b'T' => minute.replace('T', " "),
+        _ => word.to_owned(),
+    };
+    let shorten = |word: &str| {
+        let end = word.trim_end_matches([',', ';', '.']).len();
+        format!("{}{}", short(&word[..end]), &word[end..])
+    };
+    sentence.split(' ').map(shorten).collect::<Vec<String>>().join(" ")
+}
+
 /// `read_intent` as people say it.
 pub(super) fn words(word: &str) -> String {
     word.replace('_', " ")
@@ -53,5 +67,8 @@ mod tests {
         assert!(time("2026-11-23T08:00:07.123Z").into_string().contains(">2026-11-23 08:00:07<"));
         assert!(time("soon").into_string().contains(">soon<"));
         assert_eq!(words("read_intent"), "read intent");
+        let sentence = "read, until 2026-12-23T18:42:15.441Z; aggregate Tables-of-Zürich Z";
+        let short = "read, until 2026-12-23 18:42; aggregate Tables-of-Zürich Z";
+        assert_eq!(with_short_times(sentence), short);
     }
 }

@@ -288,7 +288,10 @@ pub(in crate::ui) fn rule(call: &Call<'_>, caller: &Caller) -> Answer {
                 "the field is {now} by now; look again"
             )));
         }
-        backend::rule(&call.app.engine, caller, &wanted, false)?;
-        form::go_to(&link_to(table, field).with("ruled", "1"))
+        let ruled = backend::rule(&call.app.engine, caller, &wanted, false)?;
+        form::go_to(&match ruled["change"].as_u64() {
+            Some(change) => crate::ui::changes::link_to(change).with("done", "proposed"),
+            None => link_to(table, field).with("ruled", "1"),
+        })
     })
 }

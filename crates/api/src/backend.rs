@@ -6,16 +6,17 @@
 use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
-    AccountError, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError, BulkAnswer,
+    AccountError, Action, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError, BulkAnswer,
     BulkItem, BulkOptions, Caller, Credential, DirectoryError, Engine, EraseRequest, FactorAnswer,
-    FactorError, NewRuling, OidcError, RingStatus, Role, SessionToken, SqlAnswer, TableStats,
-    WhoRead, WriteOptions,
+    FactorError, FactorSummary, NewRuling, OidcError, RingStatus, Role, SessionToken, SqlAnswer,
+    TableStats, TotpEnrolment, WhoRead, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Finds out whose credentials these are. Whatever is wrong with them, the answer is the same.
 pub(crate) fn authenticate(
@@ -150,6 +151,11 @@ pub(crate) fn who(caller: &Caller) -> Who {
         roles: caller.roles().iter().map(|role| role.as_str()).collect(),
         key_id: caller.credential().strip_prefix("key:").map(str::to_owned),
     }
+}
+
+/// Whether a caller may do something anywhere, for pages that only show what leads somewhere.
+pub(crate) fn may(caller: &Caller, action: Action) -> bool {
+    caller.may(action, SystemClock.now())
 }
 
 /// Whether there is a role of this name.
@@ -526,13 +532,14 @@ pub(crate) fn erasure(engine: &Engine, caller: &Caller, id: &str) -> Result<Valu
     Ok(engine.erasure(caller, id)?)
 }
 
-/// Fields that wait for a ruling.
+/// Fields that wait for a ruling, and how far the rulings are that are being carried out.
 pub(crate) fn ruling_queue(
     engine: &Engine,
     caller: &Caller,
     table: Option<&str>,
 ) -> Result<Value, ApiError> {
-    Ok(engine.ruling_queue(caller, table)?)
+    let fields = engine.ruling_queue(caller, table)?;
+    Ok(json!({ "fields": fields, "rewrites": engine.rewrites(caller)? }))
 }
 
 /// One field and its rulings.
@@ -594,4 +601,122 @@ pub(crate) fn exposure(
 /// How many audit records there are, for those who may read them.
 pub(crate) fn audit_length(engine: &Engine, caller: &Caller) -> Option<u64> {
     engine.audit_length(caller)
+}
+
+/// All changes, newest first, and what everybody is told.
+pub(crate) fn changes(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.list_changes(caller)?)
+}
+
+/// What everybody is told.
+pub(crate) fn notices(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.notices(caller)?)
+}
+
+/// One change, as whoever decides has to see it.
+pub(crate) fn change(engine: &Engine, caller: &Caller, id: u64) -> Result<Value, ApiError> {
+    Ok(engine.change(caller, id)?)
+}
+
+/// Proposes edits.
+pub(crate) fn propose(engine: &Engine, caller: &Caller, body: &Value) -> Result<Value, ApiError> {
+    Ok(engine.propose(caller, body)?)
+}
+
+/// Approves a change that was seen as `mark` says, with a code that proves who is there.
+pub(crate) fn approve(
+    engine: &Engine,
+    caller: &Caller,
+    id: u64,
+    mark: &str,
+    code: &str,
+) -> Result<Value, ApiError> {
+    let about = engine.presence_for_change(id);
+    let proof =
+        engine.prove_presence(caller, &about, FactorAnswer::Code(code)).map_err(not_done)?;
+    Ok(engine.approve(caller, id, mark, proof)?)
+}
+
+/// Rejects a change.
+pub(crate) fn reject(
+    engine: &Engine,
+    caller: &Caller,
+    id: u64,
+    why: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.reject(caller, id, why)?)
+}
+
+/// Takes one's own proposal back.
+pub(crate) fn withdraw(engine: &Engine, caller: &Caller, id: u64) -> Result<Value, ApiError> {
+    Ok(engine.withdraw(caller, id)?)
+}
+
+/// Reads alone for an hour, with a code that proves who is there.
+pub(crate) fn break_glass(
+    engine: &Engine,
+    caller: &Caller,
+    body: &Value,
+    code: &str,
+) -> Result<Value, ApiError> {
+    let about = engine.presence_for_glass();
+    let proof = engine.prove_presence(caller, about, FactorAnswer::Code(code)).map_err(not_done)?;
+    Ok(engine.break_glass(caller, body, proof)?)
+}
+
+/// Who reaches what.
+pub(crate) fn reach(
+    engine: &Engine,
+    caller: &Caller,
+    person: Option<&str>,
+    table: Option<&str>,
+) -> Result<Value, ApiError> {
+    Ok(engine.reach(caller, person, table)?)
+}
+
+/// The grants that a caller may see.
+pub(crate) fn grants(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.grants(caller)?)
+}
+
+/// People with their roles, and the settings of the node.
+pub(crate) fn policy(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.policy(caller)?)
+}
+
+/// What a caller has beside the password.
+pub(crate) fn factors(engine: &Engine, caller: &Caller) -> Result<FactorSummary, ApiError> {
+    engine.factors(caller).map_err(not_done)
+}
+
+/// Whether a caller can prove to be there with a code.
+pub(crate) fn has_code(engine: &Engine, caller: &Caller) -> bool {
+    engine.factors(caller).is_ok_and(|factors| factors.totp)
+}
+
+/// A secret for an app; whoever has an app shows a code of it.
+pub(crate) fn begin_totp(
+    engine: &Engine,
+    caller: &Caller,
+    code: Option<&str>,
+) -> Result<TotpEnrolment, ApiError> {
+    engine.begin_totp(caller, code.map(FactorAnswer::Code)).map_err(not_done)
+}
+
+/// Takes the first code of an app; gives recovery codes.
+pub(crate) fn confirm_totp(
+    engine: &Engine,
+    caller: &Caller,
+    code: &str,
+) -> Result<Vec<Zeroizing<String>>, ApiError> {
+    engine.confirm_totp(caller, code).map_err(not_done)
+}
+
+/// Takes the app away.
+pub(crate) fn remove_totp(
+    engine: &Engine,
+    caller: &Caller,
+    code: Option<&str>,
+) -> Result<(), ApiError> {
+    engine.remove_totp(caller, code.map(FactorAnswer::Code)).map_err(not_done)
 }

@@ -24,6 +24,8 @@ pub struct AuditQuestion {
     pub table: Option<String>,
     /// Of this kind, such as `read_intent`.
     pub kind: Option<String>,
+    /// Only this record and those that refer to it, by number.
+    pub about: Option<u64>,
     /// The newest so many.
     pub limit: usize,
 }
@@ -62,6 +64,7 @@ impl Engine {
             who: question.who.clone(),
             table: question.table.clone(),
             kinds: kind.into_iter().collect(),
+            about: question.about.map(RecordId),
             limit: question.limit,
             ..AuditFilter::default()
         };
@@ -192,6 +195,7 @@ fn to_json(record: &Record) -> Json {
         "read": event.read.iter().map(read_json).collect::<Vec<Json>>(),
         "subjects": event.subjects,
         "refers_to": event.refers_to.map(|id| id.0),
+        "purpose": event.purpose,
         "outcome": event.outcome,
         "subject": event.subject,
     })

@@ -60,7 +60,7 @@ pub use open::{Engine, OpenError, Settings};
 pub use people::AccountError;
 pub use protection::Released;
 pub use protection::audit::merkle::{hash_from_hex, hash_to_hex};
-pub use protection::audit::{Checkpoint, Witness, WitnessError, parse_verifier};
+pub use protection::audit::{Checkpoint, EventKind, Witness, WitnessError, parse_verifier};
 pub use protection::caller::{
     ApiKeySummary, Assertion, AuthError, Caller, Credential, DirectoryError, ExternalPerson,
     FactorAnswer, FactorError, FactorSummary, NewApiKey, OidcBegun, OidcError, PersonSummary,

@@ -148,6 +148,23 @@ impl Engine {
         Ok(shown)
     }
 
+    /// The tables in which a ruling is being carried out, each with how many rows still lie as
+    /// they did before it. Nobody reads them as they lie.
+    ///
+    /// # Errors
+    /// If the caller may not rule, or the store cannot be read.
+    pub fn rewrites(&self, caller: &Caller) -> Result<Json, EngineError> {
+        self.may(caller, Action::Rule, None)?;
+        let mut running = Vec::new();
+        for table in self.known_tables(caller) {
+            let rows = self.store.stale_rows(table.id)?;
+            if rows > 0 {
+                running.push(json!({ "table": table.name.as_str(), "rows": rows }));
+            }
+        }
+        Ok(Json::Array(running))
+    }
+
     /// Checks a ruling and says what it would do; nothing happens.
     ///
     /// # Errors

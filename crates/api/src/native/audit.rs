@@ -24,6 +24,7 @@ pub(crate) fn show(call: &Call<'_>, caller: &Caller) -> Answer {
         who: text("who"),
         table: text("table"),
         kind: text("kind").or_else(|| text("action")),
+        about: None,
         limit: limit(request)?,
     };
     let records = backend::audit(&call.app.engine, caller, &question)?;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 /// `GET /_clerestory/rulings`, with `table` for those of one table: fields that wait for a person.
 pub(crate) fn queue(call: &Call<'_>, caller: &Caller) -> Answer {
-    let queue = backend::ruling_queue(&call.app.engine, caller, call.request.param("table"))?;
-    Ok(Reply::json(json!({ "fields": queue })))
+    let table = call.request.param("table");
+    backend::ruling_queue(&call.app.engine, caller, table).map(Reply::json)
 }
 
 /// `GET /_clerestory/rulings/{index}/{field}`.

@@ -22,6 +22,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const FILES: &[File] = &[
     File { name: "app.css", media_type: CSS, bytes: include_bytes!("assets/app.css") },
     File { name: "data.css", media_type: CSS, bytes: include_bytes!("assets/data.css") },
+    File { name: "watch.css", media_type: CSS, bytes: include_bytes!("assets/watch.css") },
     File { name: "app.js", media_type: SCRIPT, bytes: include_bytes!("assets/app.js") },
     File { name: "chart.js", media_type: SCRIPT, bytes: include_bytes!("assets/chart.js") },
     File {

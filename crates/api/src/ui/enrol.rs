@@ -1,37 +1,34 @@
 //! The first administrator, with the code that was shown at the first start.
 
+use super::form::Form;
 use super::login::frame;
 use crate::backend;
 use crate::error::Answer;
 use crate::reply::Reply;
-use crate::request::read_params;
 use crate::route::Call;
 use maud::{Markup, html};
 
 /// `GET /_ui/enrol`. The same page whether somebody has enrolled or not.
 pub(crate) fn page(_call: &Call<'_>) -> Answer {
-    Ok(Reply::page(frame("Enrol", form(None))))
+    Ok(Reply::page(frame("Enrol", fields(None))))
 }
 
 /// `POST /_ui/enrol`: makes the account and goes on to the login, or says what is wrong.
 pub(crate) fn enrol(call: &Call<'_>) -> Answer {
-    let fields = read_params(call.request.text()?)?;
-    let field = |name: &str| {
-        fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
-    };
-    let code = field("code").trim();
-    match backend::enrol(&call.app.engine, code, field("name").trim(), field("password")) {
+    let form = Form::read(call.request)?;
+    let (code, name) = (form.text("code").trim(), form.text("name").trim());
+    match backend::enrol(&call.app.engine, code, name, form.text("password")) {
         Ok(()) => Ok(Reply::see_other("/_ui/login")),
         Err(error) if error.status().is_client_error() => {
             let status = error.status();
-            let page = Reply::page(frame("Enrol", form(Some(error.reason()))));
+            let page = Reply::page(frame("Enrol", fields(Some(error.reason()))));
             Ok(page.with_status(status))
         }
         Err(error) => Err(error),
     }
 }
 
-fn form(wrong: Option<&str>) -> Markup {
+fn fields(wrong: Option<&str>) -> Markup {
     html! {
         @if let Some(wrong) = wrong {
             p.wrong role="alert" { (wrong) }

@@ -5,7 +5,7 @@ use super::{assets, icon};
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::reply::Reply;
-use engine::Caller;
+use engine::{Action, Caller};
 use hyper::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
@@ -16,10 +16,35 @@ pub(super) enum Section {
     Search,
     Metrics,
     Tables,
+    Changes,
+    Access,
+    Rulings,
+    Audit,
+    Exposure,
+    Account,
 }
 
 impl Section {
-    const ALL: [Section; 4] = [Section::Home, Section::Search, Section::Metrics, Section::Tables];
+    /// Where people ask.
+    const ASKING: [Section; 4] =
+        [Section::Home, Section::Search, Section::Metrics, Section::Tables];
+    /// Where people watch over what is asked.
+    const WATCHING: [Section; 5] =
+        [Section::Changes, Section::Access, Section::Rulings, Section::Audit, Section::Exposure];
+
+    /// Whether it has anything for somebody; the pages themselves decide.
+    fn is_for(self, caller: &Caller) -> bool {
+        let any = |actions: &[Action]| actions.iter().any(|action| backend::may(caller, *action));
+        match self {
+            Section::Rulings => any(&[Action::Rule]),
+            Section::Changes => {
+                any(&[Action::ManagePeople, Action::Approve, Action::Rule, Action::Audit])
+            }
+            Section::Access => any(&[Action::ManagePeople, Action::Approve, Action::Audit]),
+            Section::Audit | Section::Exposure => any(&[Action::Audit]),
+            _ => true,
+        }
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -27,6 +52,12 @@ impl Section {
             Section::Search => "Search",
             Section::Metrics => "Metrics",
             Section::Tables => "Tables",
+            Section::Changes => "Changes",
+            Section::Access => "Access",
+            Section::Rulings => "Rulings",
+            Section::Audit => "Audit",
+            Section::Exposure => "Exposure",
+            Section::Account => "Account",
         }
     }
 
@@ -36,6 +67,12 @@ impl Section {
             Section::Search => "/_ui/search",
             Section::Metrics => "/_ui/metrics",
             Section::Tables => "/_ui/tables",
+            Section::Changes => "/_ui/changes",
+            Section::Access => "/_ui/access",
+            Section::Rulings => "/_ui/rulings",
+            Section::Audit => "/_ui/audit",
+            Section::Exposure => "/_ui/exposure",
+            Section::Account => "/_ui/account",
         }
     }
 
@@ -45,6 +82,12 @@ impl Section {
             Section::Search => icon::search(),
             Section::Metrics => icon::metrics(),
             Section::Tables => icon::tables(),
+            Section::Changes => icon::change(),
+            Section::Access => icon::key(),
+            Section::Rulings => icon::ruling(),
+            Section::Audit => icon::record(),
+            Section::Exposure => icon::eye(),
+            Section::Account => icon::person(),
         }
     }
 }
@@ -82,27 +125,38 @@ impl<'a> Page<'a> {
         Reply::page(page)
     }
 
+    fn links(&self, sections: &[Section]) -> Markup {
+        let mut sections = sections.iter().filter(|section| section.is_for(self.caller)).peekable();
+        html! {
+            @if sections.peek().is_some() {
+                ul {
+                    @for section in sections {
+                        li {
+                            a href=(section.path())
+                                aria-current=[(*section == self.section).then_some("page")] {
+                                (section.icon()) span { (section.name()) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn side(&self) -> Markup {
         let who = backend::who(self.caller);
         html! {
             header.side {
                 a.brand href="/_ui" { (icon::mark()) span { "Clerestory" } }
                 nav aria-label="Pages" {
-                    ul {
-                        @for section in Section::ALL {
-                            li {
-                                a href=(section.path())
-                                    aria-current=[(section == self.section).then_some("page")] {
-                                    (section.icon()) span { (section.name()) }
-                                }
-                            }
-                        }
-                    }
+                    (self.links(&Section::ASKING))
+                    (self.links(&Section::WATCHING))
                 }
                 div.who {
                     span.who-icon { (icon::person()) }
                     div.who-text {
-                        span.who-name { (who.name) }
+                        a.who-name href="/_ui/account" title="Your account"
+                            aria-current=[(self.section == Section::Account).then_some("page")] { (who.name) }
                         span.who-roles { (who.roles.join(", ")) }
                     }
                     form method="post" action="/_ui/logout" {
@@ -130,6 +184,7 @@ pub(super) fn document(title: &str, has_chart: bool, kind: &str, body: Markup) -
                 }
                 link rel="stylesheet" href=(assets::address("app.css"));
                 link rel="stylesheet" href=(assets::address("data.css"));
+                link rel="stylesheet" href=(assets::address("watch.css"));
                 @if has_chart {
                     script defer src=(assets::address("uplot.js")) {}
                     script defer src=(assets::address("chart.js")) {}

@@ -3,7 +3,7 @@
 use super::badge::{self, ClassCounts};
 use super::frame::{self, Page, Section};
 use super::metrics::{self, Declared};
-use super::{icon, number, search, tables};
+use super::{icon, number, search, tables, watch};
 use crate::backend;
 use crate::error::Answer;
 use crate::route::Call;
@@ -23,6 +23,7 @@ pub(super) fn page(call: &Call<'_>, caller: &Caller) -> Answer {
             div.page-head { h1 { "Home" } }
             div.home {
                 div.home-main {
+                    (watch::panel(call, caller, &known))
                     @if !known.is_empty() { (questions(&known, &declared)) }
                     (tables_panel(call, caller, &known))
                 }
@@ -132,7 +133,7 @@ fn audit(call: &Call<'_>, caller: &Caller) -> Markup {
             h2 #audit { (icon::record()) " Audit" }
             p { span.dot.good {} "Recording. Every read is on record before its answer leaves." }
             @if let Some(records) = records {
-                p.hint { (number::of(records, "record", "records")) " so far. " code { "clerestory audit show" } " reads them, " code { "clerestory audit verify" } " proves that none was changed." }
+                p.hint { (number::of(records, "record", "records")) " so far. " @if let Some(last) = watch::last_checkpoint(call, caller) { (last) ". " } a href="/_ui/audit" { "Look into it" } "." }
             } @else {
                 p.hint { "Your own reads are on it, too. Guardians read it." }
             }

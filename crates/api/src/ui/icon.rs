@@ -45,6 +45,24 @@ pub(super) fn tables() -> Markup {
     )
 }
 
+pub(super) fn ruling() -> Markup {
+    drawing("<path d='M8 2.5v11M5 13.5h6M3 4.5h10M3 4.5 1.5 9h3zM13 4.5 11.5 9h3z'/>")
+}
+
+pub(super) fn change() -> Markup {
+    drawing("<path d='M3 5.5h9.5M10 3l2.5 2.5L10 8M13 10.5H3.5M6 8l-2.5 2.5L6 13'/>")
+}
+
+pub(super) fn key() -> Markup {
+    drawing("<circle cx='5' cy='11' r='2.7'/><path d='m7 9 6-6M10.5 5.5l2 2'/>")
+}
+
+pub(super) fn eye() -> Markup {
+    drawing(
+        "<path d='M1.5 8S4 3.8 8 3.8 14.5 8 14.5 8 12 12.2 8 12.2 1.5 8 1.5 8z'/><circle cx='8' cy='8' r='1.9'/>",
+    )
+}
+
 pub(super) fn clock() -> Markup {
     drawing("<circle cx='8' cy='8' r='5.5'/><path d='M8 5v3.2l2 1.3'/>")
 }

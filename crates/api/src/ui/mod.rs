@@ -4,9 +4,13 @@
 //! [`Reply::page`](crate::reply::Reply::page) gives every page its content security policy; so
 //! there is no inline script and no `style` attribute anywhere below.
 
+mod account;
 mod assets;
+mod audit;
 mod badge;
+mod changes;
 mod enrol;
+mod form;
 mod frame;
 mod home;
 mod icon;
@@ -15,9 +19,12 @@ mod login;
 mod metrics;
 mod number;
 mod oidc;
+mod rulings;
 mod search;
+mod shown;
 mod tables;
 mod time_range;
+mod watch;
 
 pub(crate) use frame::failure_page as failure;
 pub(crate) use login::address as login_address;
@@ -49,6 +56,28 @@ pub(crate) fn routes() -> Vec<Route> {
         route(&[Get],  "/_ui/search/values",  Nothing, Question, search::PARAMS,  Known(search::values)),
         route(&[Get],  "/_ui/tables",         Nothing, Question, &[],             Known(tables::list)),
         route(&[Get],  "/_ui/tables/{index}", Nothing, Quick,    &[],             Known(tables::page)),
+        route(&[Get],  "/_ui/account",        Nothing, Quick,    &["done"],       Known(account::page)),
+        route(&[Post], "/_ui/account/app",    Form,    Write,    &[],             Known(account::begin)),
+        route(&[Post], "/_ui/account/app/confirm", Form, Write,  &[],             Known(account::confirm)),
+        route(&[Post], "/_ui/account/app/remove", Form, Write,   &[],             Known(account::remove)),
+        route(&[Get],  "/_ui/access",         Nothing, Quick,    changes::ACCESS, Known(changes::access)),
+        route(&[Get],  "/_ui/changes",        Nothing, Quick,    &[],             Known(changes::list)),
+        route(&[Get],  "/_ui/changes/new",    Nothing, Quick,    changes::NEW,    Known(changes::new)),
+        route(&[Post], "/_ui/changes/new",    Form,    Write,    &[],             Known(changes::propose)),
+        route(&[Get],  "/_ui/changes/glass",  Nothing, Quick,    changes::NEW,    Known(changes::glass)),
+        route(&[Post], "/_ui/changes/glass",  Form,    Write,    &[],             Known(changes::break_glass)),
+        route(&[Get],  "/_ui/changes/{id}",   Nothing, Quick,    changes::SHOW,   Known(changes::show)),
+        route(&[Post], "/_ui/changes/{id}/approve", Form, Write, &[],             Known(changes::approve)),
+        route(&[Post], "/_ui/changes/{id}/reject", Form, Write,  &[],             Known(changes::reject)),
+        route(&[Post], "/_ui/changes/{id}/withdraw", Form, Write, &[],            Known(changes::withdraw)),
+        route(&[Get],  "/_ui/rulings",        Nothing, Question, rulings::QUEUE,  Known(rulings::list)),
+        route(&[Post], "/_ui/rulings",        Form,    Write,    &[],             Known(rulings::agree)),
+        route(&[Get],  "/_ui/rulings/{index}/{field}", Nothing, Question, rulings::FIELD, Known(rulings::page)),
+        route(&[Post], "/_ui/rulings/{index}/{field}", Form, Write, &[],          Known(rulings::rule)),
+        route(&[Get],  "/_ui/audit",          Nothing, Question, audit::LIST,     Known(audit::list)),
+        route(&[Get],  "/_ui/audit/{id}",     Nothing, Question, &[],             Known(audit::record)),
+        route(&[Get],  "/_ui/exposure",       Nothing, Question, audit::EXPOSURE, Known(audit::exposure)),
+        route(&[Post], "/_ui/exposure",       Form,    Question, &[],             Known(audit::ask_exposure)),
         route(&[Get],  "/_ui/{page}",         Nothing, Quick,    &[],             Known(frame::missing)),
     ]
 }

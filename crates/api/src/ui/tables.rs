@@ -4,11 +4,11 @@ use super::badge::{self, ClassCounts};
 use super::frame::{self, Page, Section};
 use super::link::Link;
 use super::time_range::{DAY, millisecond, minute};
-use super::{number, search};
+use super::{number, rulings, search};
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::route::Call;
-use engine::{Caller, TableStats};
+use engine::{Action, Caller, TableStats};
 use maud::{Markup, html};
 use model::{Field, Intake, Table, TableKind};
 use serde_json::json;
@@ -132,7 +132,7 @@ pub(super) fn page(call: &Call<'_>, caller: &Caller) -> Answer {
             (settings(table))
             section aria-labelledby="fields" {
                 h2 #fields { "Fields " span.faint { (table.schema.fields().len()) } }
-                (fields(table))
+                (fields(table, backend::may(caller, Action::Rule)))
             }
             (curl(call, table))
         };
@@ -168,7 +168,8 @@ fn settings(table: &Table) -> Markup {
     }
 }
 
-fn fields(table: &Table) -> Markup {
+/// The fields; for whoever rules, each leads to its rulings.
+fn fields(table: &Table, rules: bool) -> Markup {
     let mut fields: Vec<&Field> = table.schema.fields().iter().collect();
     fields.sort_by(|a, b| a.name.as_str().cmp(b.name.as_str()));
     html! {
@@ -186,7 +187,12 @@ fn fields(table: &Table) -> Markup {
                 tbody {
                     @for field in fields {
                         tr {
-                            th scope="row" { (badge::type_sign(field.ty)) " " span.mono { (field.name.as_str()) } }
+                            th scope="row" {
+                                (badge::type_sign(field.ty)) " "
+                                @if rules {
+                                    a.mono href=(rulings::link_to(table.name.as_str(), field.name.as_str())) { (field.name.as_str()) }
+                                } @else { span.mono { (field.name.as_str()) } }
+                            }
                             td { (field.es_type) @if field.keyword_up_to.is_some() { span.faint { " + keyword" } } }
                             td { (badge::field(field)) }
                             td { @if field.kind.is_empty() { span.faint { "–" } } @else { (field.kind) } }

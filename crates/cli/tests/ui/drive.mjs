@@ -1,6 +1,7 @@
 // Drives the web UI: logs in, opens every page in light and dark, on a desk and on a phone, and looks
 // for errors, for violations of the content security policy, and for what the pages have to show.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -37,6 +38,47 @@ const PAGES = [
   ["table-measurements", "/_ui/tables/measurements"],
   ["missing", "/_ui/nowhere"],
 ];
+
+// What a guardian watches over. RECORD and CHANGE stand for numbers that there are.
+const WATCHED = [
+  ["home", "/_ui"],
+  ["changes", "/_ui/changes"],
+  ["change", "/_ui/changes/CHANGE"],
+  ["change-nowhere", "/_ui/changes/999999"],
+  ["change-new", "/_ui/changes/new"],
+  ["change-new-role", `/_ui/changes/new?do=role&person=${login("analyst").name}`],
+  ["change-new-setting", "/_ui/changes/new?do=setting&name=notify"],
+  ["change-new-revoke", "/_ui/changes/new?do=revoke&grant=1"],
+  ["glass", "/_ui/changes/glass"],
+  ["access", "/_ui/access"],
+  ["access-of-one", `/_ui/access?person=${login("analyst").name}&table=users`],
+  ["account", "/_ui/account"],
+  ["rulings", "/_ui/rulings"],
+  ["rulings-of-users", "/_ui/rulings?table=users"],
+  ["ruling", "/_ui/rulings/users/email"],
+  ["ruling-planned", "/_ui/rulings/events/reason?class=special&why=looked+at+it+with+the+team"],
+  ["ruling-widening", "/_ui/rulings/users/email?class=open&why=looked+at+it+with+the+team"],
+  ["ruling-nowhere", "/_ui/rulings/users/nowhere"],
+  ["audit", "/_ui/audit"],
+  ["audit-filtered", `/_ui/audit?kind=read_intent&who=${login("analyst").name}&from=now-1h`],
+  ["audit-none", "/_ui/audit?who=nobody-at-all"],
+  ["audit-record", "/_ui/audit/RECORD"],
+  ["audit-nowhere", "/_ui/audit/999999999"],
+  ["exposure", "/_ui/exposure"],
+  ["exposure-answered", "/_ui/exposure?table=users&class=personal"],
+];
+
+// RFC 6238, as an authenticator app has it.
+function codeAt(secret, step) {
+  const digits = [...secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter));
+  const bits = digits.map((digit) => digit.toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(step));
+  const tag = createHmac("sha1", key).update(counter).digest();
+  const number = tag.readUInt32BE(tag.at(-1) & 15) & 0x7fff_ffff;
+  return String(number % 1_000_000).padStart(6, "0");
+}
 
 const browser = await chromium.launch({
   executablePath: process.env.CLERESTORY_CHROMIUM,
@@ -83,7 +125,23 @@ async function everyPage(label, options) {
   await page.goto(`${url}/_ui/login`);
   await shoot(page, `${label}-login`);
   await logIn(page, "analyst");
-  for (const [name, address] of PAGES) {
+  await walk(page, label, PAGES);
+  return page;
+}
+
+// A guardian's pages, in a window of its own.
+async function everyWatchedPage(label, options) {
+  const page = await open(options);
+  await logIn(page, "guardian");
+  await page.goto(`${url}/_ui/audit?kind=read_intent`);
+  const record = await page.getAttribute(".audit tbody tr:first-child td:last-child a", "href");
+  const known = (address) => address.replace("/_ui/audit/RECORD", record).replace("/_ui/changes/CHANGE", change);
+  await walk(page, `${label}-guardian`, WATCHED.map(([name, address]) => [name, known(address)]));
+  return page;
+}
+
+async function walk(page, label, pages) {
+  for (const [name, address] of pages) {
     const answer = await page.goto(url + address);
     const headers = answer.headers();
     assert.match(headers["content-security-policy"] ?? "", /default-src 'none'/, name);
@@ -96,7 +154,6 @@ async function everyPage(label, options) {
     assert.ok(wide <= 0, `${name} (${label}) is ${wide} pixels too wide`);
     await shoot(page, `${label}-${name}`);
   }
-  return page;
 }
 
 // Light on a desk: also what the pages say and do.
@@ -193,10 +250,113 @@ for (const address of ["/_ui", "/_ui/search", "/_ui/tables", "/_ui/metrics", RAT
 }
 await administrator.context().close();
 
+// An administrator proposes what nobody may decide alone.
+const proposer = await open({ viewport: { width: 1360, height: 860 } });
+await logIn(proposer, "administrator");
+await proposer.goto(`${url}/_ui/changes/new`);
+await proposer.fill("input[name=who]", `person:${login("analyst").name}`);
+await proposer.fill("input[name=tables]", "measurements");
+for (const name of ["open", "personal", "special"]) await proposer.check(`input[name=class][value=${name}]`);
+await proposer.fill("textarea[name=why]", "the study of November");
+await proposer.click("button:text-is('Propose')");
+await proposer.waitForURL(/done=proposed/);
+const change = new URL(proposer.url()).pathname;
+assert.match(await proposer.textContent(".effect"), /\+ .*read measurements/, "the exact difference");
+assert.match(await proposer.textContent(".matrix"), /special[\s\S]*read/, "reach before and after");
+assert.equal(await proposer.locator("button:text-is('Approve')").count(), 0, "nobody approves what they proposed");
+await shoot(proposer, "light-administrator-proposed");
+
+// A guardian rules, looks into the record, and asks who was exposed.
+const guardian = await everyWatchedPage("light", { colorScheme: "light", viewport: { width: 1360, height: 860 } });
+await guardian.goto(`${url}/_ui/rulings/events/reason`);
+await guardian.check("input[value=special]");
+await guardian.fill("textarea[name=why]", "people write about their homes");
+await guardian.click("button:text-is('See what it would do')");
+await guardian.waitForURL(/class=special/);
+assert.match(await guardian.textContent(".preview"), /Less is seen[\s\S]*sealed value by value/);
+await guardian.click(".preview button");
+await guardian.waitForURL(/ruled=1/);
+assert.match(await guardian.textContent(".page-head"), /special/);
+const newest = await guardian.textContent("[aria-labelledby=history] tbody tr");
+assert.ok(newest.includes(login("guardian").name) && /special[\s\S]*homes/.test(newest), newest);
+await guardian.goto(`${url}/_ui/audit?kind=ruling`);
+assert.match(await guardian.textContent(".audit tbody tr"), /open to special/, "the ruling is on record");
+await guardian.goto(`${url}/_ui/rulings?table=users`);
+const queued = await guardian.locator(".queue tbody tr").count();
+assert.ok(queued > 1, "fields that only the classifier ruled on wait");
+assert.doesNotMatch(await guardian.textContent("main"), /@[a-z]+\.(org|com|net)/, "shapes, never values");
+await guardian.check(".tick input >> nth=0");
+await guardian.fill("input[name=why]", "looked at the shapes");
+await guardian.click("button:text-is('Agree on the ticked fields')");
+await guardian.waitForURL(/agreed=1/);
+assert.equal(await guardian.locator(".queue tbody tr").count(), queued - 1);
+await guardian.goto(`${url}/_ui/exposure`);
+await guardian.selectOption("select[name=table]", "users");
+if (process.env.CLERESTORY_EMAIL) await guardian.fill("input[name=person]", process.env.CLERESTORY_EMAIL);
+await guardian.click("button:text-is('Ask')");
+await guardian.waitForSelector("#did");
+assert.doesNotMatch(guardian.url(), /@|%40/, "a person stands in no address");
+assert.ok((await guardian.textContent("main")).includes(login("analyst").name), "whoever read is named");
+await guardian.context().close();
+
 // Dark, and a phone.
-await (await everyPage("dark", { colorScheme: "dark", viewport: { width: 1360, height: 860 } })).context().close();
+const dark = { colorScheme: "dark", viewport: { width: 1360, height: 860 } };
+await (await everyPage("dark", dark)).context().close();
+await (await everyWatchedPage("dark", dark)).context().close();
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 await (await everyPage("phone", { ...phone, colorScheme: "light" })).context().close();
+await (await everyWatchedPage("phone", { ...phone, colorScheme: "light" })).context().close();
+
+// The guardian sets an app up, and approves with a code of it.
+const second = await open({ viewport: { width: 1360, height: 860 } });
+await logIn(second, "guardian");
+await second.goto(url + change);
+await second.click("a:text-is('Set one up')");
+await second.click("button:text-is('Set up an app')");
+await shoot(second, "light-account-secret");
+const secret = (await second.textContent("#totp-secret")).replaceAll(" ", "");
+const step = Math.floor(Date.now() / 30_000);
+await second.fill("input[name=code]", codeAt(secret, step));
+await second.click("button:text-is('Confirm')");
+await second.waitForSelector("#recovery");
+await shoot(second, "light-account-recovery");
+await second.goto(url + change);
+await second.fill("input[name=code]", "000000");
+await second.click("button:text-is('Approve')");
+await second.waitForSelector("[role=alert]");
+await second.goto(url + change);
+await shoot(second, "light-guardian-deciding");
+// Each code counts once; the next one counts half a minute early.
+await second.fill("input[name=code]", codeAt(secret, step + 1));
+await second.click("button:text-is('Approve')");
+await second.waitForURL(/done=approved/);
+assert.match(await second.textContent(".page-head"), /applied/);
+await second.goto(`${url}/_ui/access?person=${login("analyst").name}&table=measurements`);
+assert.match(await second.textContent("#matrix + ul + div td[data-label=special]"), /read/, "it is in force");
+await shoot(second, "light-guardian-approved");
+await second.goto(`${url}/_ui/audit?kind=change_approved`);
+assert.ok((await second.textContent(".audit tbody")).includes(login("guardian").name), "and on record");
+
+// Taking it back lets nobody see more: it counts at once.
+await proposer.goto(`${url}/_ui/access`);
+const given = proposer.locator("[aria-labelledby=grants] tbody tr", { hasText: `person:${login("analyst").name}` });
+await given.locator("a:text-is('Revoke')").click();
+await proposer.fill("textarea[name=why]", "the study is over");
+await proposer.click("button:text-is('Propose')");
+await proposer.waitForURL(/\/_ui\/access\?done=1/);
+assert.equal(await given.count(), 0, "the grant is gone");
+await proposer.context().close();
+
+// A ruling that widens waits, and is thought better of.
+await second.goto(`${url}/_ui/rulings/users/phone?class=open&why=nobody+calls`);
+await second.click("button:text-is('Propose it')");
+await second.waitForURL(/\/_ui\/changes\/\d+\?done=proposed/);
+await second.click("button:text-is('Withdraw')");
+await second.waitForURL(/done=withdrawn/);
+await second.goto(`${url}/_ui/changes`);
+await shoot(second, "light-guardian-decided");
+assert.match(await second.textContent("[aria-labelledby=decided]"), /withdrawn[\s\S]*applied/);
+await second.context().close();
 
 // Without scripts everything is still there.
 const plain = await open({ javaScriptEnabled: false, viewport: { width: 1360, height: 860 } });
@@ -220,4 +380,4 @@ assert.ok(bytes > 0 && bytes <= FIRST_LOAD_BYTES_MAX, `login, home and a chart a
 await browser.close();
 
 assert.deepEqual(complaints, [], "no error in any console, nothing that the policy forbids");
-console.log(`ui: ${PAGES.length} pages, light, dark and phone; first load ${bytes} bytes`);
+console.log(`ui: ${PAGES.length + WATCHED.length} pages, light, dark and phone; first load ${bytes} bytes`);

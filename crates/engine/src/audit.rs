@@ -66,7 +66,6 @@ impl Engine {
             kinds: kind.into_iter().collect(),
             about: question.about.map(RecordId),
             limit: question.limit,
-            ..AuditFilter::default()
         };
         let mut records = self.audit.read(&filter).map_err(|error| {
             tracing::error!(cause = chain(&error), "audit record not readable");

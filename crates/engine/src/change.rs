@@ -79,7 +79,7 @@ impl Engine {
         tables.retain(|name| table.is_none_or(|table| table == name.as_str()));
         tables.sort();
         let matrix = ReachMatrix::of(&policy, people, &tables, now);
-        let rows: Vec<Json> = matrix.rows.iter().map(|row| row_json(row)).collect();
+        let rows: Vec<Json> = matrix.rows.iter().map(row_json).collect();
         Ok(json!({ "version": policy.version(), "reach": rows }))
     }
 

@@ -25,7 +25,7 @@ fn settings(dir: &Path, clock: &Arc<ManualClock>) -> Settings {
 
 fn open(dir: &Path, clock: &Arc<ManualClock>) -> House {
     let settings = settings(dir, clock);
-    let is_new = !dir.join("data").exists();
+    let is_new = !dir.join("data").try_exists().unwrap();
     if is_new {
         std::fs::create_dir(dir.join("outside")).unwrap();
         Engine::init(&settings).unwrap();

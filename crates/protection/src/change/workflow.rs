@@ -42,7 +42,7 @@ pub enum Outcome {
     /// It is in force: it widens nothing, or there is nothing to widen yet.
     Applied(Arc<Policy>),
     /// It waits for somebody else.
-    Waiting(Change),
+    Waiting(Box<Change>),
 }
 
 /// A change that was approved.
@@ -206,7 +206,7 @@ impl Changes {
         let kept = self.keep(&mut known, change.clone(), now);
         end(&self.log, event, Some(begun), ended(&kept));
         kept?;
-        Ok(Outcome::Waiting(change))
+        Ok(Outcome::Waiting(Box::new(change)))
     }
 
     /// From when on `proposer` may confirm a change alone; `None` where somebody else may approve.

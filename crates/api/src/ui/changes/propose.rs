@@ -200,7 +200,7 @@ fn setting_fields(call: &Call<'_>, caller: &Caller, form: &Form) -> Markup {
 fn revoke_fields(call: &Call<'_>, caller: &Caller, form: &Form) -> Markup {
     let grants = backend::grants(&call.app.engine, caller).unwrap_or_default();
     let wanted = form.text("grant");
-    let grant = list(&grants, "grants").iter().find(|grant| grant["id"].to_string() == wanted);
+    let grant = list(&grants, "grants").iter().find(|grant| grant["id"] == wanted);
     html! {
         input type="hidden" name="grant" value=(wanted);
         p.change-text { "Revoke grant " (wanted) @if let Some(grant) = grant { ": " (text(grant, "text")) } }

@@ -247,3 +247,45 @@ fn who_was_exposed_is_answered_and_recorded() {
     );
     assert!(text.contains("could read") && text.contains("3 rows of 2 people went out"), "{text}");
 }
+
+#[test]
+fn a_second_folder_is_named_by_the_policy_and_holds_the_same() {
+    let mut node = Node::start(BINARY);
+    let copy = node.program.path("elsewhere");
+    let folder = copy.to_str().expect("a path that is text").to_owned();
+    let set = ["change", "set", "audit_sinks", &folder, "--why", "another disk"];
+    node.program.run_as(&node.caller("guardian"), &set);
+    node.caller("engineer").put("/things", &json!({})).expect(200);
+    node.caller("engineer").post("/things/_doc", &json!({ "colour": "green" })).expect(201);
+    assert_eq!(search(&node).status, 200);
+    let guardian = node.caller("guardian");
+    let state = || guardian.get("/_clerestory/audit/checkpoint").expect(200);
+    let start = Instant::now();
+    while state()["sinks"].as_array().is_none_or(|sinks| sinks.len() < 2)
+        || !state()["sinks"][1]["trouble"].is_null()
+    {
+        assert!(start.elapsed() < Duration::from_secs(30), "no second folder: {:#}", state());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(search(&node).status, 200);
+    node.kill();
+    let verify = ["audit", "verify", "--dir", "data", "--copy", &folder];
+    node.program.run_well(&verify);
+
+    // The record is taken away; the copy has it, and the next start goes on from there.
+    fs::remove_dir_all(node.program.data().join("audit")).expect("the folder is there");
+    node.serve();
+    assert_eq!(search(&node).status, 200);
+    node.kill();
+    node.program.run_well(&verify);
+
+    // A byte of the copy is turned: named, and the server goes on without it.
+    let file = copy.join("00000001.audit");
+    let mut bytes = fs::read(&file).expect("the copy is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).expect("the copy can be written");
+    let output = node.program.run(&verify);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("was changed"), "{text}");
+}

@@ -8,8 +8,10 @@ use protection::audit::{
     AuditError, AuditFilter, Documents, Event, EventKind, Record, RecordId, SinkStatus, TableRead,
 };
 use protection::caller::Caller;
-use protection::grant::Action;
+use protection::grant::{Action, Setting};
 use serde_json::{Value as Json, json};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 /// Which records are wanted. Empty fields want everything.
 #[derive(Clone, Debug, Default)]
@@ -145,6 +147,16 @@ impl Engine {
             error => EngineError::internal(chain(&error)),
         })?;
         Ok((leaf, proof.iter().map(hash_to_hex).collect()))
+    }
+
+    /// Has the record written into the folders that the policy in force names. Asked before every
+    /// read, and cheap: it looks at one number.
+    pub(crate) fn follow_audit_sinks(&self) {
+        let version = self.policies.version();
+        if self.audit_follows.swap(version, Ordering::AcqRel) != version {
+            let sinks = self.policies.current().settings().entries(Setting::AuditSinks);
+            self.audit.set_copies(sinks.into_iter().map(PathBuf::from).collect());
+        }
     }
 
     fn may_audit(&self, caller: &Caller) -> Result<(), EngineError> {

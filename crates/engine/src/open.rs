@@ -16,6 +16,7 @@ use protection::{Guard, Pseudonyms, RecordError, RecordStore, Sealer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use storage::disk::{Disk, RealDisk};
 use storage::{Store, StoreError, StoreSettings};
 
@@ -108,6 +109,8 @@ pub struct Engine {
     pub(crate) policies: Arc<Policies>,
     pub(crate) changes: Changes,
     pub(crate) audit: Arc<AuditLog>,
+    /// The version of the policy whose folders the audit record is in.
+    pub(crate) audit_follows: AtomicU64,
     pub(crate) guard: Guard,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: RwLock<Metrics>,
@@ -165,6 +168,7 @@ impl Engine {
             directory.ask_outside(Arc::clone(outside));
         }
         let policies = Arc::clone(directory.policies());
+        let audit_follows = AtomicU64::new(policies.version());
         let copies = policies.current().settings().entries(Setting::AuditSinks);
         let copies: Vec<PathBuf> = copies.into_iter().map(PathBuf::from).collect();
         let audit = Arc::new(AuditLog::open_with_copies(
@@ -209,6 +213,7 @@ impl Engine {
             policies,
             changes,
             audit,
+            audit_follows,
             guard,
             clock,
             metrics,

@@ -29,6 +29,7 @@ impl Engine {
             shape: wanted.shape,
             fields: wanted.uses,
         };
+        self.follow_audit_sinks();
         let permit: Arc<Permit> = Arc::new(self.guard.authorise(caller, intent)?);
         let ids: Vec<TableId> = wanted.tables.iter().map(|table| table.id).collect();
         let snapshot = Arc::new(self.store.snapshot(&ids, &permit)?);

@@ -31,6 +31,8 @@ pub struct Checkpoint {
     pub root: Hash,
     /// When it was signed.
     pub at: Timestamp,
+    /// Which key signed it: the ring's may be exchanged.
+    key: [u8; KEY_ID_BYTES],
     signature: [u8; SIGNATURE_BYTES],
 }
 
@@ -43,8 +45,14 @@ const NOTE_BYTES_MAX: usize = 16 * 1024;
 
 impl Checkpoint {
     pub(super) fn sign(origin: &str, tree: &Tree, at: Timestamp, key: &SigningKey) -> Checkpoint {
-        let (origin, size, root) = (origin.to_owned(), tree.size(), tree.root());
-        let mut checkpoint = Checkpoint { origin, size, root, at, signature: [0; SIGNATURE_BYTES] };
+        let mut checkpoint = Checkpoint {
+            origin: origin.to_owned(),
+            size: tree.size(),
+            root: tree.root(),
+            at,
+            key: key_id(origin, ED25519, &key.verifying_key()),
+            signature: [0; SIGNATURE_BYTES],
+        };
         checkpoint.signature = key.sign(checkpoint.body().as_bytes());
         checkpoint
     }
@@ -56,34 +64,31 @@ impl Checkpoint {
     }
 
     /// The whole note, signed by the record's own key.
-    pub fn to_note(&self, key: &VerifyingKey) -> String {
-        let line =
-            signature_line(&self.origin, key_id(&self.origin, ED25519, key), &self.signature);
-        format!("{}\n{line}", self.body())
+    pub fn to_note(&self) -> String {
+        format!("{}\n{}", self.body(), signature_line(&self.origin, self.key, &self.signature))
     }
 
-    /// Reads a note of this origin and checks the signature of its own key. Signatures of others
+    /// Reads a note of this origin and checks that one of `keys` signed it. Signatures of others
     /// under it are left alone.
-    pub fn from_note(note: &str, origin: &str, key: &VerifyingKey) -> Option<Checkpoint> {
+    pub fn from_note(note: &str, origin: &str, keys: &[VerifyingKey]) -> Option<Checkpoint> {
+        keys.iter().find_map(|key| Checkpoint::signed_by(note, origin, key))
+    }
+
+    fn signed_by(note: &str, origin: &str, verifier: &VerifyingKey) -> Option<Checkpoint> {
         let (body, signatures) = split_note(note)?;
         let mut lines = body.lines();
         if lines.next()? != origin {
             return None;
         }
-        let size = lines.next()?;
+        let size = lines.next()?.parse().ok()?;
         let root: Hash = STANDARD.decode(lines.next()?).ok()?.try_into().ok()?;
         let at = Timestamp::parse_rfc3339(lines.next()?.strip_prefix("time ")?)?;
-        let signature = signature_of(signatures, origin, key_id(origin, ED25519, key))?;
-        let checkpoint = Checkpoint {
-            origin: origin.to_owned(),
-            size: size.parse().ok()?,
-            root,
-            at,
-            signature: signature.try_into().ok()?,
-        };
+        let key = key_id(origin, ED25519, verifier);
+        let signature = signature_of(signatures, origin, key)?.try_into().ok()?;
+        let checkpoint = Checkpoint { origin: origin.to_owned(), size, root, at, key, signature };
         // Written again it must be the same text: one meaning, one spelling.
         let is_right =
-            checkpoint.body() == body && key.verifies(body.as_bytes(), &checkpoint.signature);
+            checkpoint.body() == body && verifier.verifies(body.as_bytes(), &checkpoint.signature);
         is_right.then_some(checkpoint)
     }
 }
@@ -190,8 +195,8 @@ mod tests {
     fn a_note_is_read_back_and_no_changed_one_is() {
         let ring = KeyRing::in_memory();
         let (checkpoint, key) = (checkpoint(&ring), ring.verifying_key());
-        let note = checkpoint.to_note(&key);
-        let read = |note: &str| Checkpoint::from_note(note, "clerestory.audit/test", &key);
+        let note = checkpoint.to_note();
+        let read = |note: &str| Checkpoint::from_note(note, "clerestory.audit/test", &[key]);
         assert_eq!(read(&note), Some(checkpoint.clone()));
         assert_eq!(origin_of(&note), Some("clerestory.audit/test"));
         let bytes = note.as_bytes();
@@ -203,15 +208,17 @@ mod tests {
             }
             assert_eq!(note.get(..at).and_then(read), None, "cut at {at}");
         }
-        assert_eq!(Checkpoint::from_note(&note, "clerestory.audit/other", &key), None);
+        assert_eq!(Checkpoint::from_note(&note, "clerestory.audit/other", &[key]), None);
         let other = KeyRing::in_memory().verifying_key();
-        assert_eq!(Checkpoint::from_note(&note, "clerestory.audit/test", &other), None);
+        assert_eq!(Checkpoint::from_note(&note, "clerestory.audit/test", &[other]), None);
+        let both = Checkpoint::from_note(&note, "clerestory.audit/test", &[other, key]);
+        assert_eq!(both, Some(checkpoint), "the key was exchanged since");
     }
 
     #[test]
     fn a_witness_signs_under_the_note() {
         let ring = KeyRing::in_memory();
-        let note = checkpoint(&ring).to_note(&ring.verifying_key());
+        let note = checkpoint(&ring).to_note();
         let witness = KeyRing::in_memory();
         let (name, key) = ("witness.example", witness.verifying_key());
         let at = Timestamp(1_577_347_260_999);
@@ -223,7 +230,7 @@ mod tests {
         assert_eq!(cosigned_at(&cosigned.replace("\n1\n", "\n2\n"), name, &key), None);
         assert_eq!(cosigned_at(&cosigned, "other.example", &key), None);
         let ours = ring.verifying_key();
-        assert!(Checkpoint::from_note(&cosigned, "clerestory.audit/test", &ours).is_some());
+        assert!(Checkpoint::from_note(&cosigned, "clerestory.audit/test", &[ours]).is_some());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::checkpoint::Checkpoint;
 use super::merkle::{HASH_BYTES, Hash, Tree, leaf_hash};
 use super::{Problem, ProblemKind};
 use crate::cipher::FileCipher;
-use crate::keys::{KeyError, KeyRing, VerifyingKey, WRAPPED_KEY_BYTES};
+use crate::keys::{KeyError, KeyRing, WRAPPED_KEY_BYTES};
 use aws_lc_rs::rand;
 use model::Timestamp;
 use std::fs::File;
@@ -177,8 +177,8 @@ impl Group {
         number
     }
 
-    pub(super) fn add_checkpoint(&mut self, checkpoint: &Checkpoint, key: &VerifyingKey) {
-        let note = checkpoint.to_note(key);
+    pub(super) fn add_checkpoint(&mut self, checkpoint: &Checkpoint) {
+        let note = checkpoint.to_note();
         let note_bytes = u32::try_from(note.len()).expect("a note is short");
         self.plain.push(CHECKPOINT);
         self.plain.extend_from_slice(&note_bytes.to_be_bytes());

@@ -32,12 +32,12 @@ pub(super) fn parse(note: &[u8], ring: &KeyRing) -> Result<Checkpoint, ProblemKi
             Err(ProblemKind::ForeignKey)
         }
         _ => {
-            Checkpoint::from_note(note, &origin, &ring.verifying_key()).ok_or(ProblemKind::Changed)
+            Checkpoint::from_note(note, &origin, &ring.verifying_keys()).ok_or(ProblemKind::Changed)
         }
     }
 }
 
 /// Replaces the head file durably.
-pub(super) fn write(dir: &Path, ring: &KeyRing, checkpoint: &Checkpoint) -> io::Result<()> {
-    replace(&path_of(dir), checkpoint.to_note(&ring.verifying_key()).as_bytes())
+pub(super) fn write(dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
+    replace(&path_of(dir), checkpoint.to_note().as_bytes())
 }

@@ -419,3 +419,14 @@ fn too_large_an_event_is_refused_alone() {
     assert!(matches!(log.append_durable(&large), Err(AuditError::TooLarge)));
     log.append_durable(&event("a")).unwrap();
 }
+
+#[test]
+fn what_was_signed_stays_signed_when_the_key_is_exchanged() {
+    let house = house();
+    house.write(2);
+    house.ring.rotate(crate::keys::Family::Signature, Timestamp(1_700_000_000_001)).unwrap();
+    house.write(2);
+    let verification = house.verify();
+    assert_eq!(verification.problem, None);
+    assert_eq!((verification.records, verification.checkpoints), (4, 2));
+}

@@ -195,8 +195,8 @@ impl Walk<'_> {
         let agrees = match entry {
             Entry::Checkpoint(note) => {
                 self.found.checkpoints += 1;
-                let key = self.ring.verifying_key();
-                Checkpoint::from_note(note, &self.origin, &key).is_some_and(|checkpoint| {
+                let keys = self.ring.verifying_keys();
+                Checkpoint::from_note(note, &self.origin, &keys).is_some_and(|checkpoint| {
                     checkpoint.size == state.size() && checkpoint.root == state.tree.root()
                 })
             }

@@ -71,7 +71,7 @@ impl Witness {
     /// # Errors
     /// [`WitnessError::NotSigned`].
     pub fn read(&self, note: &str) -> Result<Checkpoint, WitnessError> {
-        Checkpoint::from_note(note, &self.origin, &self.verifier)
+        Checkpoint::from_note(note, &self.origin, &[self.verifier])
             .ok_or_else(|| WitnessError::NotSigned(self.origin.clone()))
     }
 
@@ -99,7 +99,7 @@ impl Witness {
                 return Err(WitnessError::ClockBack(new.at));
             }
         }
-        let own = new.to_note(&self.verifier);
+        let own = new.to_note();
         let line = checkpoint::cosignature(&own, &self.name, &self.key, now);
         Ok(own + &line.ok_or(WitnessError::Clock)?)
     }

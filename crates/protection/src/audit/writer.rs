@@ -4,7 +4,7 @@ use super::frame::{FRAME_BYTES_MAX, Group, Header, State, origin};
 use super::open::open_copy;
 use super::sink::{Current, Sink, SinkError};
 use super::{AuditError, Event, EventKind, Opened, RecordId, Shared, SinkStatus, head};
-use crate::keys::{KeyRing, SigningKey};
+use crate::keys::KeyRing;
 use model::{Clock, Timestamp};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -115,7 +115,6 @@ pub(super) struct Writer {
     sinks: Vec<Sink>,
     ring: Arc<KeyRing>,
     origin: String,
-    signing: SigningKey,
     clock: Arc<dyn Clock>,
     options: Options,
     state: State,
@@ -168,7 +167,6 @@ impl Writer {
             shared,
             sinks,
             origin: origin(&ring),
-            signing: ring.signing_key(),
             ring,
             clock,
             options,
@@ -469,9 +467,9 @@ impl Writer {
                     &self.origin,
                     &self.state.tree,
                     self.clock.now(),
-                    &self.signing,
+                    &self.ring.signing_key(),
                 );
-                head::write(&self.sinks[0].dir, &self.ring, &checkpoint)?;
+                head::write(&self.sinks[0].dir, &checkpoint)?;
                 self.head = Some(checkpoint);
             }
             let (header, cipher) = Header::new(self.file_next, self.state.clone(), &self.ring);
@@ -488,16 +486,20 @@ impl Writer {
         if !self.has_news() {
             return;
         }
-        let checkpoint =
-            Checkpoint::sign(&self.origin, &self.state.tree, self.clock.now(), &self.signing);
+        let checkpoint = Checkpoint::sign(
+            &self.origin,
+            &self.state.tree,
+            self.clock.now(),
+            &self.ring.signing_key(),
+        );
         let mut group = Group::after(&self.state);
-        group.add_checkpoint(&checkpoint, &self.ring.verifying_key());
+        group.add_checkpoint(&checkpoint);
         if let Err(error) = self.commit(group) {
             self.refuse(std::iter::empty(), &error);
             return;
         }
         *self.shared.checkpoint.lock() = Some(checkpoint.clone());
-        match head::write(&self.sinks[0].dir, &self.ring, &checkpoint) {
+        match head::write(&self.sinks[0].dir, &checkpoint) {
             Ok(()) => self.head = Some(checkpoint),
             Err(error) => tracing::warn!(%error, "the head of the audit record is not written"),
         }

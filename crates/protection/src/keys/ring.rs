@@ -233,6 +233,16 @@ impl KeyRing {
         self.signing_key().verifying_key()
     }
 
+    /// The public halves of all living signing keys, oldest first: what one of them signed stays
+    /// right when the next one is in use.
+    pub fn verifying_keys(&self) -> Vec<VerifyingKey> {
+        let keys = self.keys();
+        let signing = keys.of(Family::Signature).map(|key| {
+            SigningKey::from_seed(&derive(key.secret.bytes(), "signature", b"checkpoint"))
+        });
+        signing.map(|key| key.verifying_key()).collect()
+    }
+
     /// The living keys of a family, oldest first; the last one is in use.
     pub fn generations(&self, family: Family) -> Vec<Generation> {
         self.keys().of(family).map(|key| key.describe()).collect()

@@ -1,5 +1,4 @@
 //! How people prove who they are, and how fast somebody is shut out, through the binary.
-#![expect(clippy::unwrap_used, reason = "tests are free")]
 
 use conformance::{Caller, Node, totp_code};
 use serde_json::{Value, json};

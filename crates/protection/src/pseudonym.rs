@@ -17,7 +17,7 @@ use epoch::Epoch;
 ///
 /// A pseudonym is `kind:` and 26 characters of lower-case base 32 (RFC 4648, extended hex
 /// alphabet) that spell a code: the first 16 bytes of HMAC-SHA256 over the kind, a NUL and the
-/// normalised value, through the permutation of an epoch ([`epoch`]). A tag is `secret-kind:` and
+/// normalised value, through the permutation of an epoch (`epoch`). A tag is `secret-kind:` and
 /// the same under another key.
 pub struct Pseudonyms {
     personal: MacKey,

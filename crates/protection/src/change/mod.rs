@@ -3,7 +3,7 @@
 //! An [`Edit`] is one step on the policy, on what a field is, or on an account. [`Changes`] decides
 //! what becomes of it:
 //!
-//! * A tightening takes effect at once: see [`Difference`](crate::grant::Difference).
+//! * A tightening takes effect at once: see [`Difference`].
 //! * Everything else becomes a [`Change`] that waits. It shows exactly what would be different, and
 //!   is good for exactly that: if the policy moves on so that it would do anything else, it is
 //!   stale and has to be proposed again. Undecided it ends after 24 hours.
@@ -14,8 +14,8 @@
 //!   its proposer after 24 hours in which the contact outside was told; any person with a say can
 //!   reject it meanwhile. Who gets rid of all others first waits seven days more.
 //! * What a widening grants ends: after 30 days unless it says otherwise, after
-//!   [`Setting::GrantDaysMax`](crate::grant::Setting::GrantDaysMax) at the latest. A role lasts for
-//!   [`Setting::MembershipDaysMax`](crate::grant::Setting::MembershipDaysMax): people join a team
+//!   [`Setting::GrantDaysMax`] at the latest. A role lasts for
+//!   [`Setting::MembershipDaysMax`]: people join a team
 //!   for longer than they need a special field. Settings and rulings have no end: they are no
 //!   access of somebody, and undoing them takes the same way back or none.
 //! * [`Changes::break_glass`]: one person, one hour, everybody is told, never in bulk, once a day.

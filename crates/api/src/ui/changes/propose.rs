@@ -200,7 +200,9 @@ fn setting_fields(call: &Call<'_>, caller: &Caller, form: &Form) -> Markup {
 fn revoke_fields(call: &Call<'_>, caller: &Caller, form: &Form) -> Markup {
     let grants = backend::grants(&call.app.engine, caller).unwrap_or_default();
     let wanted = form.text("grant");
-    let grant = list(&grants, "grants").iter().find(|grant| grant["id"] == wanted);
+    let number = wanted.parse::<u64>().ok();
+    let is_wanted = |grant: &&Value| number.is_some() && grant["id"].as_u64() == number;
+    let grant = list(&grants, "grants").iter().find(is_wanted);
     html! {
         input type="hidden" name="grant" value=(wanted);
         p.change-text { "Revoke grant " (wanted) @if let Some(grant) = grant { ": " (text(grant, "text")) } }

@@ -111,8 +111,15 @@ impl Directory {
         let secret = secret.as_ref().map(|secret| secret.as_str());
         let identity = oidc.finish(&settings, secret, state, code, self.clock.now())?;
         let _change = self.changes.lock();
+        // Whoever is nobody here gets no account; who was somebody loses what they had.
+        if identity.roles.is_empty() && self.external(&identity.name)?.is_none() {
+            return Err(OidcError::NoRole);
+        }
         self.adopt(&identity, settings.issuer())?;
         self.take_roles(&identity)?;
+        if identity.roles.is_empty() {
+            return Err(OidcError::NoRole);
+        }
         self.caller_by_password(&identity.name, Proof::Federated, None).ok_or(OidcError::Disabled)
     }
 

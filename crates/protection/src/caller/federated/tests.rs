@@ -71,6 +71,11 @@ fn a_person_of_the_provider_gets_the_roles_of_the_mapping() {
     assert!(ada.is_expired(NOW), "who was let in with a role that is gone is out");
     let session = directory.authenticate(Credential::Session(token.as_str())).unwrap();
     assert_eq!(session.roles(), [Role::Engineer], "a session has the roles of today");
+    provider.change(json!({ "groups": ["football"] }));
+    assert!(matches!(log_in(&directory, &provider), Err(OidcError::NoRole)));
+    assert!(session.is_expired(NOW), "in no group any more: out at once");
+    let session = directory.authenticate(Credential::Session(token.as_str())).unwrap();
+    assert!(session.roles().is_empty());
     let no_password = Credential::Password { name: "ada", password: "", network: None };
     assert!(directory.authenticate(no_password).is_err());
 }
@@ -82,6 +87,9 @@ fn nobody_takes_over_an_account_of_ours_or_of_another_person() {
     assert!(matches!(log_in(&directory, &provider), Err(OidcError::OtherAccount)));
     provider.change(json!({}));
     log_in(&directory, &provider).unwrap();
+    provider.change(json!({ "sub": "9", "preferred_username": "eve", "groups": [] }));
+    assert!(matches!(log_in(&directory, &provider), Err(OidcError::NoRole)));
+    assert!(!directory.state.read().people.contains_key("eve"), "nobody here gets no account");
     provider.change(json!({ "sub": "5678" }));
     let other = log_in(&directory, &provider);
     assert!(matches!(other, Err(OidcError::OtherAccount)), "the name was given to somebody else");

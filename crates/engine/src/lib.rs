@@ -44,6 +44,9 @@ mod ruling;
 mod sql;
 mod write;
 
+#[cfg(test)]
+mod row_filter_tests;
+
 pub use audit::{AuditProof, AuditQuestion, AuditState};
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,

@@ -251,6 +251,16 @@ impl Policy {
             .any(|(_, grant)| grant.action.covers(action) && grant.tables.has(table))
     }
 
+    /// Whether `caller` reads `table`, but not every row of it, from wherever and for whatever.
+    pub fn sees_only_some_rows(&self, caller: &Caller, table: &TableName, now: Timestamp) -> bool {
+        let mut reading = self
+            .grants_elsewhere(caller, now)
+            .map(|(_, grant)| grant)
+            .filter(|grant| grant.action.is_reading() && grant.tables.has(table))
+            .peekable();
+        reading.peek().is_some() && reading.all(|grant| !grant.rows.is_all())
+    }
+
     /// Of which classes `caller` may do `action` to `table` (without a table: to any) at `now`, in
     /// some rows at least.
     pub fn classes(

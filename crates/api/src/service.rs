@@ -13,7 +13,7 @@ use crate::server::Limits;
 use crate::ui;
 use bytes::Bytes;
 use engine::{Caller, Engine};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
@@ -26,6 +26,11 @@ use tokio::time::timeout;
 
 /// A request waits this long for its turn.
 const TURN_WAIT: Duration = Duration::from_secs(30);
+
+/// What is read of the body of a request without identity, at most …
+const DISCARDED_BYTES_MAX: usize = 64 * 1024;
+/// … and for how long.
+const DISCARD_WAIT: Duration = Duration::from_millis(500);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const OPAQUE_ID: HeaderName = HeaderName::from_static("x-opaque-id");
@@ -114,7 +119,10 @@ pub(crate) async fn answer(
             Err(_) if caller::looks_for_a_page(verb, head.uri.path(), &head.headers) => {
                 return redirect_to_login(&path_and_query(&head.uri));
             }
-            Err(error) => return error.into_reply().render_plainly(),
+            Err(error) => {
+                discard(body).await;
+                return error.into_reply().render_plainly();
+            }
         }
     };
 
@@ -151,6 +159,14 @@ pub(crate) async fn answer(
         response.headers_mut().insert(OPAQUE_ID, opaque);
     }
     response
+}
+
+/// Reads a small body away. A connection that is closed while bytes of it are still to be read is
+/// reset, and an answer that the caller has not read yet is lost with it.
+async fn discard(body: Incoming) {
+    let small = Limited::new(body, DISCARDED_BYTES_MAX);
+    // Too long or too slow: then it is cut off.
+    let _ = timeout(DISCARD_WAIT, small.collect()).await;
 }
 
 /// Finds out who asks, before anything else of the request is looked at.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use engine::{Caller, Engine};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderName, HeaderValue};
+use hyper::header::{ALLOW, EXPECT, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -120,7 +120,10 @@ pub(crate) async fn answer(
                 return redirect_to_login(&path_and_query(&head.uri));
             }
             Err(error) => {
-                discard(body).await;
+                // Who waits to be told to go on sends nothing, and is not told to.
+                if !head.headers.contains_key(EXPECT) {
+                    discard(body).await;
+                }
                 return error.into_reply().render_plainly();
             }
         }

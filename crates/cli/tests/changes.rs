@@ -25,7 +25,7 @@ fn house() -> Node {
 /// A person in a session, with a second factor; and its secret.
 fn person(node: &Node, name: &str) -> (Caller, String) {
     let by_password = Caller::with_password(node.url(), name, PASSWORD);
-    let session = by_password.post("/_clerestory/session", &json!({})).expect(201);
+    let session = by_password.send("POST", "/_clerestory/session", "", b"").expect(201);
     let bearer = format!("Bearer {}", session["token"].as_str().unwrap());
     let person = Caller::with_authorization(node.url(), &bearer);
     let offered = person.post("/_clerestory/factors/totp", &json!({})).expect(200);

@@ -3,11 +3,13 @@
 //! The server is the program `clerestory` in a process of its own, spoken to over HTTP as any
 //! client does; client and server share the machine. `cargo xtask bench` builds and runs both.
 //!
-//! With `--classifier` the classifier and the sealer alone, on one core.
+//! With `--classifier` the classifier and the sealer alone, on one core; with `--audit` the audit
+//! record alone.
 //!
 //! What never happens here: a number that was not measured in this run.
 #![expect(clippy::print_stdout, reason = "the bench speaks to a terminal")]
 
+mod audit;
 mod classifier;
 mod ingest;
 mod questions;
@@ -44,6 +46,9 @@ struct Options {
     /// Measure the classifier and the sealer alone, over so many documents
     #[arg(long, value_name = "DOCUMENTS", num_args = 0..=1, default_missing_value = "100000")]
     classifier: Option<u64>,
+    /// Measure the audit record alone, over so many reads
+    #[arg(long, value_name = "READS", num_args = 0..=1, default_missing_value = "200000")]
+    audit: Option<u64>,
     /// Folder to work in; kept afterwards [default: a temporary one]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -66,6 +71,9 @@ fn main() -> Result<()> {
     };
     let temporary = tempfile::tempdir()?;
     let folder = options.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
+    if let Some(reads) = options.audit {
+        return audit::run(reads, &folder);
+    }
     let settings = FleetSettings {
         events: options.events,
         devices: options.devices,

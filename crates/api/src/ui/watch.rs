@@ -53,7 +53,8 @@ struct Figure {
 /// Something that a person has to look at.
 struct Alarm {
     text: String,
-    to: Link,
+    /// Its cause; `None` for those who are told and have no say.
+    to: Option<Link>,
 }
 
 fn shown(figures: &[Figure], alarms: &[Alarm]) -> Markup {
@@ -63,7 +64,13 @@ fn shown(figures: &[Figure], alarms: &[Alarm]) -> Markup {
                 h2 #now { "Protection now" }
                 @if !alarms.is_empty() {
                     ul.panel.alarm-list { @for alarm in alarms {
-                        li { span.dot.bad {} a href=(alarm.to) { (alarm.text) } }
+                        li {
+                            span.dot.bad {}
+                            @match &alarm.to {
+                                Some(cause) => a href=(cause) { (alarm.text) },
+                                None => span { (alarm.text) },
+                            }
+                        }
                     } }
                 }
                 div.figures {
@@ -110,9 +117,9 @@ fn of_notices(told: &Value, changes: Option<&Value>, now: Timestamp) -> Vec<Alar
     let is_fresh = |notice: &Value| {
         Timestamp::parse_rfc3339(text(notice, "at")).is_some_and(|at| now.0 - at.0 < DAY)
     };
-    // Who has no say does not see what became of a change.
+    // Who has no say does not see what became of a change, and could not stop it.
     let waits = |id: u64| {
-        changes.is_none_or(|changes| {
+        changes.is_some_and(|changes| {
             let mut changes = list(changes, "changes").iter();
             changes.any(|change| whole(change, "id") == id && text(change, "state") == "waiting")
         })
@@ -124,7 +131,7 @@ fn of_notices(told: &Value, changes: Option<&Value>, now: Timestamp) -> Vec<Alar
     };
     let alarm = |notice: &Value| Alarm {
         text: with_short_times(text(notice, "text")),
-        to: super::changes::link_to(whole(notice, "change")),
+        to: changes.map(|_| super::changes::link_to(whole(notice, "change"))),
     };
     list(told, "notices").iter().filter(is_alarm).map(alarm).collect()
 }
@@ -136,7 +143,7 @@ fn of_settings(policy: &Value) -> Vec<Alarm> {
     let tells_nobody = notify.is_some_and(|notify| list(notify, "value").is_empty());
     let alarm = || Alarm {
         text: "Nobody outside is told of alarms: the setting “notify” is empty.".to_owned(),
-        to: Link::to("/_ui/changes/new").with("do", "setting").with("name", "notify"),
+        to: Some(Link::to("/_ui/changes/new").with("do", "setting").with("name", "notify")),
     };
     tells_nobody.then(alarm).into_iter().collect()
 }
@@ -167,7 +174,7 @@ fn of_record(audit: &AuditState) -> Vec<Alarm> {
     let trouble = |(folder, trouble): &(String, Option<String>)| {
         let trouble = trouble.as_ref()?;
         let text = format!("The audit record is not written to {folder}: {trouble}");
-        Some(Alarm { text, to: Link::to("/_ui/audit") })
+        Some(Alarm { text, to: Some(Link::to("/_ui/audit")) })
     };
     audit.sinks.iter().filter_map(trouble).collect()
 }
@@ -207,7 +214,7 @@ mod tests {
         let at = |text: &str| of_notices(&told, None, Timestamp::parse_rfc3339(text).unwrap());
         let alarms = at("2026-11-23T09:00:00Z");
         assert_eq!(alarms.len(), 1);
-        assert_eq!(alarms[0].to.to_string(), "/_ui/changes/7");
+        assert!(alarms[0].to.is_none(), "who has no say is told, and led nowhere");
         assert!(at("2026-11-24T09:00:00Z").is_empty());
     }
 
@@ -216,8 +223,12 @@ mod tests {
         let told =
             json!({ "notices": [{ "kind": "time_lock", "at": "", "change": 2, "text": "x" }] });
         let of = |state: &str| json!({ "changes": [{ "id": 2, "state": state }] });
-        assert_eq!(of_notices(&told, Some(&of("waiting")), Timestamp(0)).len(), 1);
+        let alarms = of_notices(&told, Some(&of("waiting")), Timestamp(0));
+        let causes: Vec<String> =
+            alarms.iter().filter_map(|alarm| Some(alarm.to.as_ref()?.to_string())).collect();
+        assert_eq!(causes, ["/_ui/changes/2"]);
         assert!(of_notices(&told, Some(&of("withdrawn")), Timestamp(0)).is_empty());
+        assert!(of_notices(&told, None, Timestamp(0)).is_empty());
     }
 
     #[test]

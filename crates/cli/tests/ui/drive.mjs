@@ -345,7 +345,6 @@ await proposer.fill("textarea[name=why]", "the study is over");
 await proposer.click("button:text-is('Propose')");
 await proposer.waitForURL(/\/_ui\/access\?done=1/);
 assert.equal(await given.count(), 0, "the grant is gone");
-await proposer.context().close();
 
 // A ruling that widens waits, and is thought better of.
 await second.goto(`${url}/_ui/rulings/users/phone?class=open&why=nobody+calls`);
@@ -356,7 +355,35 @@ await second.waitForURL(/done=withdrawn/);
 await second.goto(`${url}/_ui/changes`);
 await shoot(second, "light-guardian-decided");
 assert.match(await second.textContent("[aria-labelledby=decided]"), /withdrawn[\s\S]*applied/);
+
+// Whoever has a say rejects, without a code: nothing opens.
+await second.goto(`${url}/_ui/rulings/users/phone?class=open&why=nobody+calls+again`);
+await second.click("button:text-is('Propose it')");
+await second.waitForURL(/done=proposed/);
+await proposer.goto(second.url());
+await proposer.fill("input[name=why]", "somebody may call");
+await proposer.click("button:text-is('Reject')");
+await proposer.waitForURL(/done=rejected/);
+assert.match(await proposer.textContent("main"), /somebody may call/);
+await proposer.context().close();
+
+// The glass is broken once the next code counts, and everybody is told.
+await second.goto(`${url}/_ui/changes/glass`);
+await second.fill("input[name=tables]", "measurements");
+await second.selectOption("select[name=class]", "special");
+await second.fill("textarea[name=why]", "a scale hurts people");
+while (Date.now() < (step + 1) * 30_000) await new Promise((done) => setTimeout(done, 200));
+await second.fill("input[name=code]", codeAt(secret, step + 2));
+await second.click("button:text-is('Break the glass')");
+await second.waitForURL(/done=glass/);
+assert.match(await second.textContent(".page-head"), /break-glass/);
 await second.context().close();
+const told = await open({ viewport: { width: 1360, height: 860 } });
+await logIn(told, "analyst");
+assert.match(await told.textContent(".alarm-list"), /broke the glass/);
+assert.equal(await told.locator(".alarm-list li").count(), 1, "what was rejected is no alarm");
+await shoot(told, "light-analyst-told");
+await told.context().close();
 
 // Without scripts everything is still there.
 const plain = await open({ javaScriptEnabled: false, viewport: { width: 1360, height: 860 } });

@@ -24,7 +24,11 @@ fn house() -> Node {
 
 /// A person in a session, with a second factor; and its secret.
 fn person(node: &Node, name: &str) -> (Caller, String) {
-    let by_password = Caller::with_password(node.url(), name, PASSWORD);
+    person_with(node, name, PASSWORD)
+}
+
+fn person_with(node: &Node, name: &str, password: &str) -> (Caller, String) {
+    let by_password = Caller::with_password(node.url(), name, password);
     let session = by_password.send("POST", "/_clerestory/session", "", b"").expect(201);
     let bearer = format!("Bearer {}", session["token"].as_str().unwrap());
     let person = Caller::with_authorization(node.url(), &bearer);
@@ -217,4 +221,49 @@ fn everybody_is_told_who_breaks_the_glass() {
     assert!(records.to_string().contains("outage 7"), "{records}");
     let log = fs::read_to_string(node.program.log()).unwrap();
     assert!(log.contains("broke the glass"), "the log says so too");
+}
+
+#[test]
+fn what_two_people_agree_on_is_carried_out() {
+    let node = house();
+    let engineer = node.caller("engineer");
+    let closed = json!({ "settings": { "index.clerestory.intake": "closed" } });
+    engineer.put("/visits", &closed).expect(200);
+    engineer.put("/visits/_doc/1", &json!({ "shelf": "under the larch" })).expect(201);
+    let hit = || node.caller("analyst").post("/visits/_search", &json!({})).expect(200).to_string();
+    assert!(!hit().contains("larch"), "withheld");
+
+    // A ruling of one guardian, agreed to by another.
+    let second = ("root-of-the-test", "a long password for the test 1");
+    fs::write(node.program.path("words"), second.1).unwrap();
+    let rule =
+        ["rule", "set", "visits", "shelf", "--class", "open", "--reason", "a place in a shop"];
+    let told = node.program.run_as(&node.caller("guardian"), &rule);
+    assert!(told.contains("change 1 waits for a second person"), "{told}");
+    let approve = |caller: &Caller, secret: &str, id: u64| {
+        let shown = caller.get(&format!("/_clerestory/changes/{id}")).expect(200);
+        let body = json!({ "mark": shown["mark"], "present": { "code": totp_code(secret, 1) } });
+        caller.post(&format!("/_clerestory/changes/{id}/_approve"), &body).expect(200)
+    };
+    let (root, secret) = person_with(&node, second.0, second.1);
+    assert_eq!(approve(&root, &secret, 1)["state"], "applied");
+    let began = std::time::Instant::now();
+    while !hit().contains("larch") {
+        assert!(began.elapsed().as_secs() < 30, "{}", hit());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let history = node.caller("guardian").get("/_clerestory/rulings/visits/shelf").expect(200);
+    assert_eq!(history["history"][0]["by"], "guardian, root-of-the-test");
+
+    // A password, set by the administrator once.
+    fs::write(node.program.path("words"), PASSWORD).unwrap();
+    fs::write(node.program.path("new-words"), "another long password").unwrap();
+    as_admin(&node, &["change", "propose", "--reset-password", "analyst", "--why", "forgotten"]);
+    let (guardian, secret) = person(&node, "guardian");
+    assert_eq!(approve(&guardian, &secret, 2)["state"], "applied");
+    let set = ["user", "password", "analyst", "--password-file", "new-words"];
+    assert!(as_admin(&node, &set).contains("has a new password"));
+    Caller::with_password(node.url(), "analyst", "another long password").get("/").expect(200);
+    let login = ["--url", node.url(), "--login", "administrator", "--login-password-file", "words"];
+    assert!(!node.program.run(&[&set[..], &login[..]].concat()).status.success(), "once");
 }

@@ -1,7 +1,8 @@
 //! Edits on a policy; nothing here asks whether they may be made.
 
 use super::{ChangeError, Edit};
-use crate::grant::{Action, Difference, Grant, Member, Policy, Setting, Who};
+use crate::caller::Role;
+use crate::grant::{Action, Difference, Grant, Member, Policy, Setting, Who, clipped};
 use model::Timestamp;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -79,8 +80,8 @@ pub(super) fn difference(
     Ok(Difference::between(policy, &next, now))
 }
 
-/// The same edits with an end for everything that widens: the one that they name, if that is
-/// early enough, else the default. What tightens keeps what it says.
+/// The same edits with an end for everything that gives more: the one that they name, if that is
+/// early enough, else the default. What gives nothing new keeps what it says.
 pub(super) fn with_ends(
     policy: &Policy,
     edits: Vec<Edit>,
@@ -91,16 +92,13 @@ pub(super) fn with_ends(
     let mut so_far = policy.clone();
     let mut ended = Vec::with_capacity(edits.len());
     for edit in edits {
-        let mut next = so_far.clone();
-        apply_one(&mut next, &edit)?;
-        let widens = !Difference::between(&so_far, &next, now).gains.is_empty();
         let edit = match edit {
-            Edit::Grant(grant) if widens => {
+            Edit::Grant(grant) if is_new(&so_far, &grant, now) => {
                 let days = GRANT_DAYS.min(grant_days_max);
                 let until = Some(end(grant.until, days, grant_days_max, now)?);
                 Edit::Grant(Grant { until, ..grant })
             }
-            Edit::Role { person, role, until } if widens => {
+            Edit::Role { person, role, until } if is_longer(&so_far, &person, role, until) => {
                 let until = Some(end(until, membership_days_max, membership_days_max, now)?);
                 Edit::Role { person, role, until }
             }
@@ -110,6 +108,19 @@ pub(super) fn with_ends(
         ended.push(edit);
     }
     Ok(ended)
+}
+
+/// Whether no grant of the same holder lets do as much, for as long. Asked of the grant itself: its
+/// holder may be disabled now, and let in again later.
+fn is_new(policy: &Policy, grant: &Grant, now: Timestamp) -> bool {
+    let grant = clipped(grant, None, now);
+    !policy.grants().values().any(|known| clipped(known, None, now).covers(&grant))
+}
+
+/// Whether the account, disabled or not, has the role less long.
+fn is_longer(policy: &Policy, person: &str, role: Role, until: Option<Timestamp>) -> bool {
+    let held = policy.members().get(person).and_then(|member| member.roles.get(&role));
+    held.is_none_or(|held| held.is_some_and(|held| until.is_none_or(|until| until > held)))
 }
 
 fn end(

@@ -29,16 +29,19 @@
 
 mod apply;
 mod form;
+mod glass;
 mod notice;
 mod record;
+mod standing;
 mod workflow;
 
 #[cfg(test)]
 mod tests;
 
 pub use form::{ChangeForm, EditForm};
+pub use glass::Glass;
 pub use notice::{Notice, NoticeKind};
-pub use workflow::{Changes, Decided, Glass, Outcome};
+pub use workflow::{Changes, Decided, Outcome};
 
 use crate::caller::Role;
 use crate::grant::{

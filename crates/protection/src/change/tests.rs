@@ -316,7 +316,7 @@ fn ends_are_limited_where_something_widens() {
         house.propose("adm", until(now + 91 * DAY)),
         Err(ChangeError::TooLong { days: 90 })
     ));
-    assert!(matches!(house.propose("adm", until(now)), Err(ChangeError::NoEffect)));
+    assert!(matches!(house.propose("adm", until(now)), Err(ChangeError::EndInPast)));
     house.waiting("adm", until(now + 90 * DAY));
     let id = house.waiting("adm", role("ana", Role::Engineer));
     let change = house.changes.show(&house.caller("adm"), id).unwrap().0;
@@ -331,7 +331,20 @@ fn ends_are_limited_where_something_widens() {
     );
     narrow.rows = RowFilter::all();
     let done = house.propose("adm", Edit::Grant(narrow));
-    assert!(matches!(done, Err(ChangeError::NoEffect)), "it is there already");
+    assert!(matches!(done, Ok(Outcome::Applied(_))), "a wider one is there already");
+    // One for somebody who is shut out gains nothing today, and ends all the same.
+    let shut_out: Result<_, RecordError> = house.policies.update("x", Timestamp(now), |policy| {
+        let member = Member { disabled: true, ..policy.members()["ana"].clone() };
+        policy.set_member("ana", Some(member));
+        Ok(())
+    });
+    shut_out.unwrap();
+    assert!(matches!(house.propose("adm", special_for("ana")), Ok(Outcome::Applied(_))));
+    let policy = house.policies.current();
+    let grant = policy.grants().values().last().unwrap();
+    assert_eq!(grant.until.unwrap().0, now + 30 * DAY);
+    let dropped = Edit::DropRole { person: "ana".into(), role: Role::Analyst };
+    assert!(matches!(house.propose("adm", dropped), Ok(Outcome::Applied(_))), "before she is back");
 }
 
 #[test]

@@ -1,39 +1,42 @@
 use super::apply::{apply, difference, with_ends};
 use super::record::{begin, end, event, has_a_say};
+use super::standing::{
+    approvers_beside, check_reason, ended, finish_after_crash, mark_of, seen_now,
+};
 use super::{Change, ChangeError, ChangeId, Edit, Notice, State, lines_of, notice, record};
 use crate::audit::{AuditLog, Event, EventKind};
 use crate::caller::{Caller, PresenceProof};
-use crate::grant::{
-    Action, Classes, Difference, Grant, Policies, Policy, PolicyHistory, Setting, Tables, Who,
-};
-use crate::keys::hex;
+use crate::grant::{Action, Difference, Policies, Policy};
 use crate::records::{RecordError, RecordStore};
-use aws_lc_rs::digest;
-use model::{Class, Clock, Timestamp};
+use model::{Clock, Timestamp};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-const HOUR_MS: i64 = 60 * 60 * 1000;
-const DAY_MS: i64 = 24 * HOUR_MS;
+pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Who may approve counts for so long after losing that right: see [`Changes::confirm_from`].
 const RECENT_MS: i64 = 7 * DAY_MS;
 const EDITS_MAX: usize = 100;
-const REASON_CHARS_MAX: usize = 1000;
 
 /// All changes of a node: proposed, decided, in force.
 pub struct Changes {
-    policies: Arc<Policies>,
-    log: Arc<AuditLog>,
+    pub(super) policies: Arc<Policies>,
+    pub(super) log: Arc<AuditLog>,
     records: Arc<dyn RecordStore>,
-    clock: Arc<dyn Clock>,
-    state: Mutex<Known>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) state: Mutex<Known>,
 }
 
-struct Known {
-    changes: BTreeMap<ChangeId, Change>,
+pub(super) struct Known {
+    pub(super) changes: BTreeMap<ChangeId, Change>,
     notices: Vec<Notice>,
+}
+
+impl Known {
+    pub(super) fn next_id(&self) -> ChangeId {
+        ChangeId(self.changes.keys().next_back().map_or(0, |id| id.0) + 1)
+    }
 }
 
 /// What became of a proposal.
@@ -51,15 +54,6 @@ pub struct Decided {
     /// What it is now. If it is [`State::Approved`], whoever carries it out says so with
     /// [`Changes::carried_out`].
     pub change: Change,
-}
-
-/// What somebody wants to read by breaking the glass.
-#[derive(Clone, Debug)]
-pub struct Glass {
-    /// Where; not everywhere.
-    pub tables: Tables,
-    /// Up to which class; special at most.
-    pub class_max: Class,
 }
 
 impl Changes {
@@ -102,15 +96,17 @@ impl Changes {
             difference(&policy, &edits, now)?;
             return self.wait(by, edits, why, effect, BTreeSet::new(), &policy, now);
         }
-        let raw = difference(&policy, &edits, now)?;
-        if raw.is_empty() {
+        let is_founding = self.policies.is_founding();
+        let edits = if is_founding { edits } else { with_ends(&policy, edits, now)? };
+        let mut next = Policy::clone(&policy);
+        apply(&mut next, &edits, now)?;
+        if next.says_the_same_as(&policy) {
             return Err(ChangeError::NoEffect);
         }
-        if self.policies.is_founding() || raw.is_tightening() {
+        let difference = Difference::between(&policy, &next, now);
+        if is_founding || difference.is_tightening() {
             return self.apply_at_once(by, &edits, now).map(Outcome::Applied);
         }
-        let edits = with_ends(&policy, edits, now)?;
-        let difference = difference(&policy, &edits, now)?;
         let effect = lines_of(&difference);
         self.wait(by, edits, why, effect, difference.beneficiaries, &policy, now)
     }
@@ -182,9 +178,8 @@ impl Changes {
             return Err(ChangeError::NobodyToApprove);
         }
         let mut known = self.state.lock();
-        let newest = known.changes.keys().next_back().map_or(0, |id| id.0);
         let change = Change {
-            id: ChangeId(newest + 1),
+            id: known.next_id(),
             why: why.trim().to_owned(),
             proposer: by.name().to_owned(),
             credential: by.credential().to_owned(),
@@ -365,7 +360,7 @@ impl Changes {
 
     /// As [`Changes::keep`], where the policy says already what became of the change: if this
     /// cannot be written now, the next start finds it out.
-    fn keep_in_force(&self, known: &mut Known, change: Change, now: Timestamp) {
+    pub(super) fn keep_in_force(&self, known: &mut Known, change: Change, now: Timestamp) {
         let id = change.id;
         if let Err(error) = self.keep(known, change.clone(), now) {
             tracing::error!(%error, change = id.0, "what became of a change is not written down");
@@ -451,92 +446,6 @@ impl Changes {
         Ok(change)
     }
 
-    /// Reads alone for an hour, while everybody is told.
-    ///
-    /// # Errors
-    /// If that is switched off or not granted, wants too much, comes twice a day, or cannot be
-    /// recorded.
-    pub fn break_glass(
-        &self,
-        by: &Caller,
-        glass: &Glass,
-        why: &str,
-        proof: PresenceProof,
-    ) -> Result<Change, ChangeError> {
-        let now = self.clock.now();
-        check_reason(why)?;
-        if by.is_expired(now) {
-            return Err(ChangeError::CallerExpired);
-        }
-        if !by.is_person() {
-            return Err(ChangeError::NotAPerson);
-        }
-        let policy = self.policies.current();
-        let is_on = policy.settings().flag(Setting::BreakGlass);
-        if !is_on || !by.may(Action::BreakGlass, now) {
-            return Err(ChangeError::NoGlass);
-        }
-        if glass.class_max > Class::Special || glass.tables == Tables::All {
-            return Err(ChangeError::GlassTooWide);
-        }
-        let is_proven = proof.covers(by.name(), GLASS, now);
-        drop(proof);
-        if !is_proven {
-            return Err(ChangeError::NotPresent);
-        }
-        let mut known = self.state.lock();
-        let lately = |change: &Change| matches!(change.state, State::BrokenGlass { at, .. } if now.0 < at.0 + DAY_MS);
-        if known.changes.values().any(|change| change.proposer == by.name() && lately(change)) {
-            return Err(ChangeError::GlassAgain);
-        }
-        let who = Who::Person(by.name().to_owned());
-        let classes = Classes::up_to(glass.class_max);
-        let grant = Grant {
-            until: Some(Timestamp(now.0.saturating_add(HOUR_MS))),
-            ..Grant::new(who, glass.tables.clone(), Action::Read, classes)
-        };
-        grant.check()?;
-        let edits = vec![Edit::Grant(grant)];
-        let shown = difference(&policy, &edits, now)?;
-        let newest = known.changes.keys().next_back().map_or(0, |id| id.0);
-        let mut change = Change {
-            id: ChangeId(newest + 1),
-            why: why.trim().to_owned(),
-            proposer: by.name().to_owned(),
-            credential: by.credential().to_owned(),
-            proposed_at: now,
-            base: policy.version(),
-            decide_by: now,
-            confirm_from: None,
-            effect: lines_of(&shown),
-            beneficiaries: shown.beneficiaries,
-            state: State::Waiting,
-            edits,
-        };
-        let event = Event {
-            purpose: change.why.clone(),
-            ..event(EventKind::GlassBroken, by, &change.edits, Some(change.id))
-        };
-        let begun = begin(&self.log, &event).ok_or(ChangeError::NotRecorded)?;
-        let made_by = glass_mark(change.id);
-        change.state = State::Approved { by: change.proposer.clone(), at: now };
-        let done = self.keep(&mut known, change.clone(), now).and_then(|()| {
-            self.policies.update(&made_by, now, |policy| apply(policy, &change.edits, now))
-        });
-        end(&self.log, event, Some(begun), ended(&done));
-        change.state = match &done {
-            Ok(made) => State::BrokenGlass { at: now, version: made.version() },
-            Err(_) => State::Withdrawn { at: now },
-        };
-        self.keep_in_force(&mut known, change.clone(), now);
-        done?;
-        tracing::warn!(
-            change = change.id.0,
-            "somebody broke the glass and reads alone for an hour"
-        );
-        Ok(change)
-    }
-
     /// The notices that were not delivered yet, oldest first.
     pub fn undelivered(&self) -> Vec<Notice> {
         let known = self.state.lock();
@@ -579,7 +488,12 @@ impl Changes {
     }
 
     /// Writes a change down, with the notice of what became of it.
-    fn keep(&self, known: &mut Known, change: Change, now: Timestamp) -> Result<(), ChangeError> {
+    pub(super) fn keep(
+        &self,
+        known: &mut Known,
+        change: Change,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
         record::put(&*self.records, &change)?;
         if let Some((kind, text)) = notice::about(&change) {
             let id = known.notices.last().map_or(0, |last| last.id) + 1;
@@ -591,78 +505,6 @@ impl Changes {
         known.changes.insert(change.id, change);
         Ok(())
     }
-}
-
-/// What a proof of presence for breaking the glass is about.
-const GLASS: &str = "break glass";
-
-impl Glass {
-    /// What a [`PresenceProof`] for it is about.
-    pub const PRESENCE: &str = GLASS;
-}
-
-/// Who made the version of the policy that breaking the glass makes.
-fn glass_mark(id: ChangeId) -> String {
-    format!("break-glass, {}", id.presence())
-}
-
-/// What became of a change that was being put in force when the node stopped: the policy knows.
-fn finish_after_crash(change: &mut Change, history: &PolicyHistory) {
-    let State::Approved { by, at } = change.state.clone() else { return };
-    if change.edits.iter().any(Edit::is_elsewhere) {
-        return;
-    }
-    let made_by = |mark: &str| {
-        let mut versions = history.versions().map(|(policy, ..)| policy);
-        versions.find(|policy| policy.made_by() == mark).map(Policy::version)
-    };
-    let applied = made_by(&change.id.presence());
-    let glass = made_by(&glass_mark(change.id));
-    change.state = match (applied, glass) {
-        (Some(_), _) => State::Applied { by, at, version: applied },
-        (None, Some(version)) => State::BrokenGlass { at, version },
-        (None, None) if change.decide_by > change.proposed_at => State::Waiting,
-        (None, None) => State::Withdrawn { at },
-    };
-}
-
-fn approvers_beside(proposer: &str, policy: &Policy, now: Timestamp) -> BTreeSet<String> {
-    let mut approvers = policy.people_who_may(Action::Approve, now);
-    approvers.remove(proposer);
-    approvers
-}
-
-fn check_reason(why: &str) -> Result<(), ChangeError> {
-    let chars = why.trim().chars().count();
-    if (1..=REASON_CHARS_MAX).contains(&chars) { Ok(()) } else { Err(ChangeError::NoReason) }
-}
-
-fn ended<T>(done: &Result<T, ChangeError>) -> String {
-    done.as_ref().err().map_or("done".to_owned(), |error| format!("refused: {error}"))
-}
-
-/// A change as it stands at `now`: one that waits may have expired, or do something else by now.
-fn seen_now(change: Change, policy: &Policy, now: Timestamp) -> Change {
-    if change.state != State::Waiting {
-        return change;
-    }
-    if now >= change.decide_by {
-        return Change { state: State::Expired, ..change };
-    }
-    if change.edits.iter().any(Edit::is_elsewhere) {
-        return change;
-    }
-    let same = difference(policy, &change.edits, now).is_ok_and(|difference| {
-        lines_of(&difference) == change.effect && difference.beneficiaries == change.beneficiaries
-    });
-    if same { change } else { Change { state: State::Stale, ..change } }
-}
-
-/// A mark of everything that a change shows to whoever decides.
-fn mark_of(change: &Change) -> String {
-    let form = super::ChangeForm::from(change);
-    let bytes = serde_json::to_vec(&form).expect("strings and numbers only");
-    hex(&digest::digest(&digest::SHA256, &bytes).as_ref()[..16])
 }
 
 impl fmt::Debug for Changes {

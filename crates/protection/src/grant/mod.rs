@@ -50,6 +50,7 @@ pub(crate) use history::InForce;
 pub use history::{Policies, PolicyHistory, ReachInterval};
 pub use networks::{Network, NetworkError, Networks};
 pub use policy::{GrantId, Member, Policy};
+pub(crate) use reach::clipped;
 pub use reach::{MatrixRow, Reach, ReachMatrix, Way};
 pub use rows::{Condition, Literal, RowFilter, Test};
 pub use settings::{Setting, SettingError, SettingValue, Settings};

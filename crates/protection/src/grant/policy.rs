@@ -2,7 +2,7 @@ use super::roles::standard_grants;
 use super::{Action, Classes, Grant, Settings, Who};
 use crate::caller::{Caller, Role};
 use model::{TableName, Timestamp};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -152,6 +152,15 @@ impl Policy {
     /// Whether `person` has an account that is not disabled.
     pub fn is_enabled(&self, person: &str) -> bool {
         self.members.get(person).is_some_and(|member| !member.disabled)
+    }
+
+    /// Whether grants, accounts and settings are those of `other`, whatever their numbers.
+    pub(crate) fn says_the_same_as(&self, other: &Policy) -> bool {
+        let terms = |policy: &Policy| policy.grants.values().cloned().collect::<HashSet<Grant>>();
+        self.members == other.members
+            && self.settings == other.settings
+            && self.grants.len() == other.grants.len()
+            && terms(self) == terms(other)
     }
 
     /// Whether `person` has no role and no grant, disabled or not.

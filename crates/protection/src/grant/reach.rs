@@ -101,7 +101,7 @@ impl Policy {
 }
 
 /// The terms of `grant` for a holder until `end`, seen from `now` on: what lies behind is over.
-pub(super) fn clipped(grant: &Grant, end: Option<Timestamp>, now: Timestamp) -> Grant {
+pub(crate) fn clipped(grant: &Grant, end: Option<Timestamp>, now: Timestamp) -> Grant {
     Grant {
         from: grant.from.filter(|from| *from > now),
         until: grant.until.into_iter().chain(end).min(),

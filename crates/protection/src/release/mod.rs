@@ -18,6 +18,8 @@ mod near;
 mod permit;
 
 #[cfg(test)]
+mod scope_tests;
+#[cfg(test)]
 mod tests;
 
 pub use cover::{CacheKey, RowScope};

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use model::{FieldName, FieldType, Intake, ManualClock, Schema, TableKind, TableName, Timestamp};
 use std::fmt::Write;
 
-fn table() -> Arc<Table> {
+pub(super) fn table() -> Arc<Table> {
     let field = |name: &str, class| {
         let mut field = Field::new(FieldName::parse(name).unwrap(), FieldType::Keyword, "keyword");
         field.class = class;
@@ -36,26 +36,31 @@ fn table() -> Arc<Table> {
     })
 }
 
-struct House {
+pub(super) struct House {
     _dir: tempfile::TempDir,
     log: Arc<AuditLog>,
-    guard: Guard,
-    clock: Arc<ManualClock>,
+    pub(super) policies: Arc<Policies>,
+    pub(super) guard: Guard,
+    pub(super) clock: Arc<ManualClock>,
 }
 
 fn house() -> House {
+    house_of(Policies::fixed(Policy::standard()))
+}
+
+pub(super) fn house_of(policies: Policies) -> House {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(Timestamp(1000)));
     let ring = Arc::new(KeyRing::in_memory());
     let clock_too: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let log = AuditLog::open(&dir.path().join("audit"), ring, Arc::clone(&clock_too));
     let log = Arc::new(log.unwrap());
-    let policies = Arc::new(Policies::fixed(Policy::standard()));
-    let guard = Guard::new(Arc::clone(&log), policies, clock_too);
-    House { _dir: dir, log, guard, clock }
+    let policies = Arc::new(policies);
+    let guard = Guard::new(Arc::clone(&log), Arc::clone(&policies), clock_too);
+    House { _dir: dir, log, policies, guard, clock }
 }
 
-fn intent(action: Action, fields: &[(&str, Use)]) -> ReadIntent {
+pub(super) fn intent(action: Action, fields: &[(&str, Use)]) -> ReadIntent {
     let used =
         |&(field, how): &(&str, Use)| (TableId(1), FieldUse { field: field.to_owned(), how });
     ReadIntent {

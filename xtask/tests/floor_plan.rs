@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::Path;
 
-/// Each crate with the crates of ours that it may stand on. `incident` and `copy` join when they
-/// have content.
+/// Each crate with the crates of ours that it may stand on. `incident` joins when it
+/// has content.
 const FLOOR_PLAN: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("demo", &["model"]),
@@ -14,8 +14,9 @@ const FLOOR_PLAN: &[(&str, &[&str])] = &[
     ("storage", &["model", "protection"]),
     ("query", &["model", "protection", "storage"]),
     ("engine", &["model", "protection", "storage", "query"]),
-    ("api", &["model", "engine"]),
-    ("cli", &["model", "engine", "api", "demo"]),
+    ("copy", &["model", "engine"]),
+    ("api", &["model", "engine", "copy"]),
+    ("cli", &["model", "engine", "copy", "api", "demo"]),
     ("bench", &["engine", "demo", "model", "protection"]),
     ("conformance", &["demo"]),
 ];

@@ -1,0 +1,1 @@
+//! Copies production data in.

@@ -1,1 +1,19 @@
-//! Copies production data in.
+//! Copies production data in: reads a source, never writes to it, and keeps following.
+//!
+//! * A [`Source`] describes its tables, gives a bounded [`sample`](Source::sample) for the plan, a
+//!   consistent [`Snapshot`] in ranges, and [`Follow`]s what changes afterwards.
+//! * Rows travel as [`CopiedRows`] in [`Piece`]s. A piece carries the [`Position`] after its last
+//!   row, and both are stored in one write: a copy that is killed goes on exactly there.
+//!
+//! What never happens here: nothing is stored but through the engine's door, no value and no
+//! credential of a source stands in an error or a log line.
+
+mod error;
+mod position;
+mod source;
+mod value;
+
+pub use error::SourceError;
+pub use position::{Marks, Position};
+pub use source::{Event, Follow, Lag, Piece, Range, Snapshot, Source, Wanted};
+pub use value::{Cell, ColumnType, CopiedRows, Layout, SourceColumn, SourceTable};

@@ -19,6 +19,7 @@
 mod batch;
 mod class;
 mod clock;
+mod copied;
 mod field;
 mod id;
 mod table;
@@ -27,6 +28,7 @@ mod value;
 pub use batch::{Batch, Column, Op, Row, Strings, Values};
 pub use class::{Class, UnknownClass};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use copied::{Cell, CopiedRows};
 pub use field::{Field, FieldName, FieldNameError, FieldType, Ruling, StoredType};
 pub use id::{FieldId, GeneratedId, IdError, SegmentId, Seq, TableId};
 pub use table::{Intake, Schema, SortOrder, Table, TableKind, TableName, TableNameError};

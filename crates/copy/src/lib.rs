@@ -15,5 +15,5 @@ mod value;
 
 pub use error::SourceError;
 pub use position::{Marks, Position};
-pub use source::{Event, Follow, Lag, Piece, Range, Snapshot, Source, Wanted};
+pub use source::{Event, Follow, Lag, Piece, Range, Refusal, Snapshot, Source, Wanted};
 pub use value::{Cell, ColumnType, CopiedRows, Layout, SourceColumn, SourceTable};

@@ -106,9 +106,20 @@ pub struct Piece {
     pub layout: Arc<Layout>,
     /// The rows, in order. A key that changed is a deletion and a new row.
     pub rows: CopiedRows,
+    /// What lay between the rows and is none: told to a person, and never in the way of the rows.
+    pub refused: Vec<Refusal>,
     /// After the last row; stored with the rows. `None` in a snapshot whose ranges are read again
     /// from their beginning.
     pub position: Option<Position>,
+}
+
+/// Something of a source that cannot be read as a row, such as a line that is no JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it stands: `events/2026-11-01.ndjson:17`, `offset 4711`. No value of it.
+    pub at: String,
+    /// What is wrong with it, without a value of it.
+    pub reason: String,
 }
 
 /// What happens at a source.

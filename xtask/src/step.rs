@@ -10,11 +10,23 @@ pub(crate) fn workspace() -> PathBuf {
     manifest.parent().map_or_else(|| manifest.clone(), PathBuf::from)
 }
 
-/// The cargo that runs this task.
+/// The cargo that runs this task, with the environment of whoever called it.
+///
+/// `cargo run` tells this program about its own package in `CARGO_MANIFEST_…` and `CARGO_PKG_…`.
+/// Handed on, these make build scripts that ask for them run again (ring's does), and with them
+/// everything above is compiled anew, DataFusion too.
 pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(program);
     command.current_dir(workspace());
+    for (name, _) in std::env::vars_os() {
+        let is_ours = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
+        });
+        if is_ours {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -6,10 +6,11 @@
 use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
-    AccountError, Action, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError, BulkAnswer,
-    BulkItem, BulkOptions, Caller, Credential, DirectoryError, Engine, EraseRequest, FactorAnswer,
-    FactorError, FactorSummary, NewRuling, OidcError, RingStatus, Role, SessionToken, SqlAnswer,
-    TableStats, TotpEnrolment, WhoRead, WriteOptions,
+    AccountError, Action, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError,
+    BackgroundOptions, BulkAnswer, BulkItem, BulkOptions, Caller, Credential, DirectoryError,
+    Engine, EraseRequest, FactorAnswer, FactorError, FactorSummary, NewRuling, OidcError, Released,
+    RingStatus, Role, SearchState, SessionToken, SqlAnswer, TableStats, TotpEnrolment, WhoRead,
+    WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -450,6 +451,89 @@ pub(crate) fn search(
 ) -> Result<Value, ApiError> {
     let body = body.unwrap_or_else(|| json!({}));
     Ok(engine.search(caller, expression, &body, params)?.into_inner())
+}
+
+/// The next page of a scroll.
+pub(crate) fn scroll(
+    engine: &Engine,
+    caller: &Caller,
+    id: &str,
+    length: Option<&str>,
+) -> Result<Value, ApiError> {
+    Ok(engine.scroll(caller, id, length)?.into_inner())
+}
+
+/// Ends scrolls; says how many.
+pub(crate) fn close_scrolls(engine: &Engine, caller: &Caller, ids: &[String]) -> usize {
+    engine.close_scrolls(caller, ids)
+}
+
+/// Opens a point in time; gives its id.
+pub(crate) fn open_pit(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+    length: &str,
+) -> Result<String, ApiError> {
+    Ok(engine.open_point_in_time(caller, expression, length)?.into_inner())
+}
+
+/// Ends a point in time; says whether there was one.
+pub(crate) fn close_pit(engine: &Engine, caller: &Caller, id: &str) -> bool {
+    engine.close_point_in_time(caller, id)
+}
+
+/// Begins a search in the background.
+pub(crate) fn begin_search(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+    body: &Value,
+    params: &[(String, String)],
+    options: &BackgroundOptions,
+) -> Result<Value, ApiError> {
+    Ok(written(engine.begin_search(caller, expression, body, params, options)?))
+}
+
+/// What became of a search in the background.
+pub(crate) fn background_search(
+    engine: &Engine,
+    caller: &Caller,
+    id: &str,
+    wait: Option<&str>,
+    keep_alive: Option<&str>,
+) -> Result<Value, ApiError> {
+    Ok(written(engine.background_search(caller, id, wait, keep_alive)?))
+}
+
+/// How far a search in the background is.
+pub(crate) fn background_status(
+    engine: &Engine,
+    caller: &Caller,
+    id: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.background_status(caller, id)?)
+}
+
+/// Ends a search in the background; says whether there was one.
+pub(crate) fn delete_background(engine: &Engine, caller: &Caller, id: &str) -> bool {
+    engine.delete_background(caller, id)
+}
+
+/// A search in the background as Elasticsearch shows it.
+fn written(state: SearchState) -> Value {
+    let mut shown = state.head;
+    let nothing_yet = || {
+        json!({
+            "took": 0,
+            "timed_out": false,
+            "_shards": { "total": 1, "successful": 0, "skipped": 0, "failed": 0 },
+            "hits": { "total": { "value": 0, "relation": "gte" }, "max_score": null, "hits": [] },
+        })
+    };
+    let response = state.response.map_or_else(nothing_yet, Released::into_inner);
+    shown.insert("response".to_owned(), response);
+    Value::Object(shown)
 }
 
 /// A whole `_count` answer.

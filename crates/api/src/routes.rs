@@ -1,6 +1,8 @@
 //! All routes at a glance.
 
-use crate::elasticsearch::{bulk, cat, cluster, document, index, info, search, security, sql};
+use crate::elasticsearch::{
+    bulk, cat, cluster, cursor, document, index, info, search, security, sql,
+};
 use crate::native::{
     audit, changes, erasures, exposure, factors, keys, metrics, oidc, people, ring, rulings, scim,
     tables,
@@ -112,6 +114,40 @@ mod params {
         "allow_no_indices",
         "expand_wildcards",
     ];
+    /// Those of a search, and how long its next page is waited for.
+    pub(super) const SCROLLED: &[&str] = &SEARCHED;
+    const SEARCHED: [&str; SEARCH.len() + 1] = with(SEARCH, ["scroll"]);
+    /// Those of a search, and of how its answer is kept.
+    pub(super) const ASYNC: &[&str] = &ASYNC_SEARCHED;
+    const ASYNC_SEARCHED: [&str; SEARCH.len() + 3] =
+        with(SEARCH, ["wait_for_completion_timeout", "keep_on_completion", "keep_alive"]);
+    pub(super) const ASYNC_SHOW: &[&str] =
+        &["wait_for_completion_timeout", "keep_alive", "typed_keys"];
+    pub(super) const SCROLL: &[&str] = &["scroll", "scroll_id", "rest_total_hits_as_int"];
+    pub(super) const PIT: &[&str] = &[
+        "keep_alive",
+        "ignore_unavailable",
+        "preference",
+        "routing",
+        "expand_wildcards",
+        "allow_partial_search_results",
+        "max_concurrent_shard_requests",
+    ];
+
+    /// Two lists in one.
+    const fn with<const MORE: usize, const ALL: usize>(
+        some: &[&'static str],
+        more: [&'static str; MORE],
+    ) -> [&'static str; ALL] {
+        let mut all = [""; ALL];
+        let mut at = 0;
+        while at < ALL {
+            all[at] = if at < some.len() { some[at] } else { more[at - some.len()] };
+            at += 1;
+        }
+        all
+    }
+
     pub(super) const FIELD_CAPS: &[&str] = &[
         "fields",
         "include_unmapped",
@@ -178,7 +214,10 @@ mod params {
 fn elasticsearch() -> Vec<Route> {
     use Reads::{Json, Lines, Nothing};
     use Work::{Question, Quick, Write};
-    use params::{CAT, FIELD_CAPS, HEALTH, INDICES, KEYS, NONE, READ, SEARCH, SQL, TIMEOUTS, WRITE};
+    use params::{
+        ASYNC, ASYNC_SHOW, CAT, FIELD_CAPS, HEALTH, INDICES, KEYS, NONE, PIT, READ, SCROLL, SCROLLED,
+        SEARCH, SQL, TIMEOUTS, WRITE,
+    };
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
@@ -198,14 +237,26 @@ fn elasticsearch() -> Vec<Route> {
         route(&[Get, Post],         "/_mget",                         Json,    Question, READ,       known(document::mget)),
         route(&[Get, Post],         "/{index}/_mget",                 Json,    Question, READ,       known(document::mget)),
 
-        route(&[Get, Post],         "/_search",                       Json,    Question, SEARCH,     known(search::search)),
-        route(&[Get, Post],         "/{index}/_search",               Json,    Question, SEARCH,     known(search::search)),
+        route(&[Get, Post],         "/_search",                       Json,    Question, SCROLLED,   known(search::search)),
+        route(&[Get, Post],         "/{index}/_search",               Json,    Question, SCROLLED,   known(search::search)),
+        route(&[Get, Post],         "/_search/scroll",                Json,    Question, SCROLL,     known(cursor::scroll)),
+        route(&[Get, Post],         "/_search/scroll/{id}",           Json,    Question, SCROLL,     known(cursor::scroll)),
+        route(&[Delete],            "/_search/scroll",                Json,    Quick,    NONE,       known(cursor::close_scrolls)),
+        route(&[Delete],            "/_search/scroll/{id}",           Json,    Quick,    NONE,       known(cursor::close_scrolls)),
+        route(&[Post],              "/{index}/_pit",                  Json,    Question, PIT,        known(cursor::open_pit)),
+        route(&[Delete],            "/_pit",                          Json,    Quick,    NONE,       known(cursor::close_pit)),
+        route(&[Post],              "/_async_search",                 Json,    Question, ASYNC,      known(cursor::begin_search)),
+        route(&[Post],              "/{index}/_async_search",         Json,    Question, ASYNC,      known(cursor::begin_search)),
+        route(&[Get],               "/_async_search/{id}",            Nothing, Question, ASYNC_SHOW, known(cursor::show_search)),
+        route(&[Get],               "/_async_search/status/{id}",     Nothing, Quick,    ASYNC_SHOW, known(cursor::search_status)),
+        route(&[Delete],            "/_async_search/{id}",            Nothing, Quick,    NONE,       known(cursor::delete_search)),
         route(&[Get, Post],         "/_msearch",                      Lines,   Question, SEARCH,     known(search::msearch)),
         route(&[Get, Post],         "/{index}/_msearch",              Lines,   Question, SEARCH,     known(search::msearch)),
         route(&[Get, Post],         "/_count",                        Json,    Question, SEARCH,     known(search::count)),
         route(&[Get, Post],         "/{index}/_count",                Json,    Question, SEARCH,     known(search::count)),
         route(&[Get, Post],         "/_field_caps",                   Json,    Quick,    FIELD_CAPS, known(search::field_caps)),
         route(&[Get, Post],         "/{index}/_field_caps",           Json,    Quick,    FIELD_CAPS, known(search::field_caps)),
+        route(&[Get, Post],         "/{index}/_terms_enum",           Json,    Question, NONE,       known(search::terms_enum)),
         route(&[Get, Post],         "/_sql",                          Json,    Question, SQL,        known(sql::sql)),
         route(&[Post],              "/_sql/close",                    Json,    Quick,    NONE,       known(sql::close)),
 

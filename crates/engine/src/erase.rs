@@ -174,7 +174,9 @@ impl Engine {
         let id = self.steward.begin(&erasure)?;
         for (table, rows) in &found {
             self.delete_found(table, &rows.ids)?;
+            self.store.strike(table.id, &rows.seqs)?;
         }
+        self.cursors.rows_were_erased();
         tracing::info!(erasure = id, rows, "rows of a person deleted");
         if request.now {
             self.steward.finish(&id)?;

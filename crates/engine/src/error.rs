@@ -90,6 +90,9 @@ impl From<StoreError> for EngineError {
                 "resource_already_exists_exception",
                 "an index of this name exists already",
             ),
+            StoreError::PointGone => {
+                EngineError::new(404, "search_context_missing_exception", error.to_string())
+            }
             StoreError::Busy => {
                 EngineError::new(429, "es_rejected_execution_exception", error.to_string())
             }

@@ -4,6 +4,8 @@
 //!   The answer comes when the log is durable.
 //! * Out: [`Engine::search`], [`Engine::sql`] and [`Engine::query_metric`] plan a question, have it
 //!   authorised and recorded, run it, and return [`Released`] results. Nothing else leaves.
+//! * Cursors: [`Engine::scroll`], [`Engine::open_point_in_time`] and [`Engine::begin_search`] go on
+//!   where a read was, as whoever asks and under the policy of each page.
 //! * Accounts, keys and sessions: [`Engine::log_in`], [`Engine::create_person`], … All of it is
 //!   recorded.
 //!
@@ -27,6 +29,7 @@ mod audit;
 mod bulk;
 mod carry_out;
 mod change;
+mod cursor;
 mod document;
 mod erase;
 mod error;
@@ -46,11 +49,14 @@ mod write;
 
 #[cfg(test)]
 mod row_filter_tests;
+#[cfg(test)]
+mod test_house;
 
 pub use audit::{AuditProof, AuditQuestion, AuditState};
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
 };
+pub use cursor::{BackgroundOptions, SearchState};
 pub use erase::EraseRequest;
 pub use error::EngineError;
 pub use exposure::WhoRead;

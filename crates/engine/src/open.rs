@@ -1,5 +1,6 @@
 //! Making a data folder, opening it, closing it.
 
+use crate::cursor::Cursors;
 use crate::erase::{RunningSteward, Steward};
 use crate::error::{EngineError, chain};
 use crate::metric::Metrics;
@@ -112,6 +113,7 @@ pub struct Engine {
     /// The version of the policy whose folders the audit record is in.
     pub(crate) audit_follows: AtomicU64,
     pub(crate) guard: Guard,
+    pub(crate) cursors: Arc<Cursors>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: RwLock<Metrics>,
     /// One lock for each table whose fields grow, so that two requests do not lose one.
@@ -215,6 +217,7 @@ impl Engine {
             audit,
             audit_follows,
             guard,
+            cursors: Arc::default(),
             clock,
             metrics,
             schema_locks: Mutex::default(),

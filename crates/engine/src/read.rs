@@ -2,7 +2,7 @@
 
 use crate::Engine;
 use crate::error::EngineError;
-use model::{Table, TableId};
+use model::{Table, TableId, Timestamp};
 use protection::caller::Caller;
 use protection::grant::Action;
 use protection::{FieldUse, Permit, ReadIntent, Released, Use};
@@ -10,7 +10,7 @@ use query::elasticsearch::{CountRequest, EsError, FieldCapsRequest, SearchReques
 use query::{Ask, Limits, OutColumn, Question, Scope};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
-use storage::Filter;
+use storage::{Filter, Point};
 
 /// What a read wants to do, before it is authorised.
 pub(crate) struct Wanted<'a> {
@@ -21,8 +21,12 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Engine {
-    /// Authorises a read, records it, and freezes what it sees.
-    pub(crate) fn scope(&self, caller: &Caller, wanted: Wanted<'_>) -> Result<Scope, EngineError> {
+    /// Authorises a read and records it.
+    pub(crate) fn authorise(
+        &self,
+        caller: &Caller,
+        wanted: Wanted<'_>,
+    ) -> Result<Arc<Permit>, EngineError> {
         let intent = ReadIntent {
             action: wanted.action,
             tables: wanted.tables.to_vec(),
@@ -30,13 +34,45 @@ impl Engine {
             fields: wanted.uses,
         };
         self.follow_audit_sinks();
-        let permit: Arc<Permit> = Arc::new(self.guard.authorise(caller, intent)?);
+        Ok(Arc::new(self.guard.authorise(caller, intent)?))
+    }
+
+    /// Authorises a read, records it, and freezes what it sees.
+    pub(crate) fn scope(&self, caller: &Caller, wanted: Wanted<'_>) -> Result<Scope, EngineError> {
         let ids: Vec<TableId> = wanted.tables.iter().map(|table| table.id).collect();
+        let permit = self.authorise(caller, wanted)?;
         let snapshot = Arc::new(self.store.snapshot(&ids, &permit)?);
         Ok(Scope { snapshot, permit })
     }
 
-    /// `_search`: the whole answer of Elasticsearch's API.
+    /// The same over rows that are then held for more reads, until a moment.
+    pub(crate) fn scope_held(
+        &self,
+        caller: &Caller,
+        wanted: Wanted<'_>,
+        until: Timestamp,
+    ) -> Result<(Scope, Arc<Point>), EngineError> {
+        let ids: Vec<TableId> = wanted.tables.iter().map(|table| table.id).collect();
+        let permit = self.authorise(caller, wanted)?;
+        let point = self.store.hold(&ids, until)?;
+        let snapshot = Arc::new(self.store.snapshot_at(&point, &permit)?);
+        Ok((Scope { snapshot, permit }, point))
+    }
+
+    /// The same over rows that are held: what the permit of now sees of them.
+    pub(crate) fn scope_at(
+        &self,
+        caller: &Caller,
+        wanted: Wanted<'_>,
+        point: &Point,
+    ) -> Result<Scope, EngineError> {
+        let permit = self.authorise(caller, wanted)?;
+        let snapshot = Arc::new(self.store.snapshot_at(point, &permit)?);
+        Ok(Scope { snapshot, permit })
+    }
+
+    /// `_search`: the whole answer of Elasticsearch's API. An empty expression is all tables that the
+    /// caller may know, or those of the point in time that the request names.
     ///
     /// # Errors
     /// In the words of Elasticsearch.
@@ -47,8 +83,23 @@ impl Engine {
         body: &Json,
         params: &[(String, String)],
     ) -> Result<Released<Json>, EngineError> {
-        let tables = self.resolve(caller, expression)?;
         let request = SearchRequest::parse(body, params)?;
+        if let Some(pit) = request.pit() {
+            if !expression.is_empty() {
+                return Err(EngineError::new(
+                    400,
+                    "action_request_validation_exception",
+                    "Validation Failed: 1: [indices] cannot be used with point in time. Do not \
+                     specify any index with point in time.;",
+                ));
+            }
+            return self.search_at(caller, &request, pit);
+        }
+        let tables = self.resolve(caller, expression)?;
+        if let Some(length) = request.scroll() {
+            let length = length.to_owned();
+            return self.open_scroll(caller, &tables, request, &length);
+        }
         // A search that shows no row only counts in groups, which the grant may allow for more.
         let action = if request.shows_rows() { Action::Read } else { Action::Aggregate };
         let scope = self.scope(

@@ -26,7 +26,9 @@ pub use batch_codec::DecodeError;
 pub use cipher::{CipherError, FileCipher, TAG_BYTES, ValueCipher};
 pub use pseudonym::{Pseudonyms, is_pseudonym};
 pub use records::{MemoryRecords, RecordError, RecordStore};
-pub use release::{CacheKey, Denied, FieldUse, Guard, Permit, ReadIntent, Released, RowScope, Use};
+pub use release::{
+    CacheKey, Denied, FieldUse, Guard, Kept, Permit, ReadIntent, Released, RowScope, Use,
+};
 pub use seal::{
     Proposal, RefusedField, RefusedReason, Rewritten, SealError, SealOutcome, SealedBatch, Sealer,
     Shape, Subject,

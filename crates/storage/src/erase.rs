@@ -94,6 +94,7 @@ impl Store {
                 break;
             }
         }
+        self.end_points_with(table, &wanted)?;
         self.inner().columns.forget_strings(table);
         Ok(())
     }

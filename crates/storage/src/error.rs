@@ -34,6 +34,9 @@ pub enum StoreError {
     /// Stored rows could not be brought under the rulings of today.
     #[error("stored rows cannot be rewritten")]
     Rewrite(#[from] protection::SealError),
+    /// What a cursor stands on is not held any more: its time is over, or too much was held.
+    #[error("this point in time is not held any more; begin again")]
+    PointGone,
     /// There is no such table (any more).
     #[error("no such table")]
     NoTable,

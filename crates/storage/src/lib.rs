@@ -6,7 +6,7 @@
 //!   A flush writes them into a segment: one sealed file with Tantivy's columns, postings and
 //!   store, in the order of the table. The [`catalog::Catalog`] says which segments make a table.
 //! * [`Snapshot`] freezes what a read sees: [`View`]s of segments and buffer chunks, asked with a
-//!   [`Filter`] and read by [`Column`]s.
+//!   [`Filter`] and read by [`Column`]s. A [`Point`] holds a moment for the pages of a cursor.
 //!
 //! What never happens here: a row that is not a `SealedBatch` is not taken, a snapshot is not
 //! given without a `Permit`, a segment is not changed once it is written.
@@ -24,6 +24,7 @@ mod error;
 mod filter;
 mod inspect;
 mod ordinals;
+mod point;
 mod read;
 mod rewrap;
 mod row_scope;
@@ -37,6 +38,7 @@ pub use erase::{FoundRows, Trace};
 pub use error::StoreError;
 pub use filter::{Filter, Pattern};
 pub use ordinals::{Ordinals, Terms};
+pub use point::Point;
 pub use read::{BLOCK, Block, Blocks, ReadError, Scored, Selection, Snapshot, View};
 pub use rewrap::Moved;
 pub use segment::{Column, KeywordColumn, MISSING, NumberColumn};

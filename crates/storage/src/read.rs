@@ -349,6 +349,11 @@ impl View {
         self.segment.seqs(rows)
     }
 
+    /// The lowest and the highest number of its rows, dead ones included.
+    pub fn seq_bounds(&self) -> Result<(u64, u64), ReadError> {
+        self.segment.seq_bounds()
+    }
+
     /// Bounds of a number or date column, maybe wider than its values; `None` without values.
     pub fn bounds(&self, field: &str) -> Result<Option<(Value, Value)>, ReadError> {
         Ok(self.column(field)?.and_then(|column| match column {

@@ -9,6 +9,7 @@ use crate::catalog::{Catalog, Edit, SegmentRecord};
 use crate::column_cache::ColumnCache;
 use crate::disk::Disk;
 use crate::log::{FrameNumber, Log, LogFrame};
+use crate::point::Points;
 use crate::read::{Snapshot, View};
 use crate::row_scope::restrict;
 use crate::sealed_file::{FrameCache, SealedReader};
@@ -56,6 +57,10 @@ pub struct StoreSettings {
     pub column_cache_bytes: usize,
     /// Decrypted frames kept in memory.
     pub frame_cache_bytes: usize,
+    /// Bytes of files that were replaced and that cursors may keep from being given back.
+    pub held_file_bytes: u64,
+    /// The same of rows in memory.
+    pub held_memory_bytes: u64,
     /// Whether flushing and compaction run by themselves; tests call them.
     pub background: bool,
 }
@@ -93,6 +98,8 @@ impl StoreSettings {
             flush_after: Duration::from_secs(30),
             column_cache_bytes: 1024 * 1024 * 1024,
             frame_cache_bytes: 128 * 1024 * 1024,
+            held_file_bytes: 16 << 30,
+            held_memory_bytes: 512 << 20,
             background: true,
         }
     }
@@ -167,6 +174,8 @@ pub(crate) struct Inner {
     next_seq: AtomicU64,
     pub(crate) columns: Arc<ColumnCache>,
     frames: Arc<FrameCache>,
+    /// What cursors hold.
+    pub(crate) points: Points,
     pub(crate) stopping: AtomicBool,
     pub(crate) wake: Condvar,
     pub(crate) wake_lock: Mutex<()>,
@@ -300,6 +309,7 @@ impl Store {
             next_seq: AtomicU64::new(next_seq),
             columns,
             frames,
+            points: Points::default(),
             stopping: AtomicBool::new(false),
             wake: Condvar::new(),
             wake_lock: Mutex::new(()),
@@ -431,7 +441,10 @@ impl Store {
             Ok(())
         });
         match dropped {
-            Ok(()) => drop(self.inner.tables.write().remove(&id)),
+            Ok(()) => {
+                drop(self.inner.tables.write().remove(&id));
+                self.inner.points.end_of_table(id);
+            }
             Err(_) => store.state.lock().closing = false,
         }
         dropped
@@ -561,8 +574,7 @@ impl Store {
             named.push(table);
         }
         // Read last: every row of the views got its number before.
-        let seq_end = Seq(self.inner.next_seq.load(Ordering::Acquire));
-        Ok(Snapshot::new(named, all, seq_end))
+        Ok(Snapshot::new(named, all, self.inner.seq_end()))
     }
 
     /// How large a table is.
@@ -706,6 +718,11 @@ impl Inner {
 
     pub(crate) fn find(&self, id: TableId) -> Result<Arc<TableStore>, StoreError> {
         self.tables.read().get(&id).cloned().ok_or(StoreError::NoTable)
+    }
+
+    /// Higher than the number of every row that was appended so far.
+    pub(crate) fn seq_end(&self) -> Seq {
+        Seq(self.next_seq.load(Ordering::Acquire))
     }
 
     pub(crate) fn wake_workers(&self) {

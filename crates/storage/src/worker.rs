@@ -24,6 +24,7 @@ pub(crate) struct Workers {
 impl Workers {
     pub(crate) fn start(inner: &Arc<Inner>) -> Result<Workers, StoreError> {
         let flusher = spawn("flush", FLUSH_PAUSE_MAX, inner, |inner| {
+            inner.tidy_points();
             inner.each_table("flush", |table| match inner.is_due(table) {
                 true => inner.flush(table),
                 false => Ok(()),

@@ -3,6 +3,7 @@
 pub(crate) mod bulk;
 pub(crate) mod cat;
 pub(crate) mod cluster;
+pub(crate) mod cursor;
 pub(crate) mod document;
 pub(crate) mod index;
 pub(crate) mod info;

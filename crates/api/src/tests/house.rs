@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 pub(super) struct House {
     pub(super) server: Server,
+    pub(super) engine: Arc<Engine>,
     pub(super) folder: tempfile::TempDir,
 }
 
@@ -58,8 +59,9 @@ impl House {
             tls_on_loopback: false,
             limits,
         };
-        let server = Server::start(Arc::new(engine), &settings).unwrap();
-        (House { server, folder }, code)
+        let engine = Arc::new(engine);
+        let server = Server::start(Arc::clone(&engine), &settings).unwrap();
+        (House { server, engine, folder }, code)
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -4,4 +4,5 @@ mod client;
 mod doors;
 mod elasticsearch;
 mod house;
+mod planted;
 mod wire;

@@ -88,6 +88,21 @@ await assert.rejects(
 const sql = await client.sql.query({ query: `SELECT count(*) AS n FROM ${index} WHERE kind = 'error'` });
 assert.deepEqual(sql.rows, [[333]]);
 
+const scrolled = [];
+for await (const page of client.helpers.scrollSearch({ index, size: 130, query: { match_all: {} } })) {
+  scrolled.push(...page.documents.map((document) => document.n));
+}
+assert.equal(new Set(scrolled).size, scrolled.length);
+const documents = [];
+for await (const document of client.helpers.scrollDocuments({ index, size: 300, query: { term: { kind: "error" } } })) {
+  documents.push(document);
+}
+assert.equal(documents.length, 333);
+const pit = await client.openPointInTime({ index, keep_alive: "1m" });
+const page = await client.search({ pit: { id: pit.id, keep_alive: "1m" }, size: 5, sort: [{ n: "asc" }] });
+assert.equal(page.hits.hits[0].sort.length, 2);
+assert.equal((await client.closePointInTime({ id: pit.id })).num_freed, 1);
+
 const key = await client.security.createApiKey({ name: "made by javascript", expiration: "1d" });
 assert.ok(key.encoded && key.id && key.api_key);
 const other = new Client({ node, auth: { apiKey: { id: key.id, api_key: key.api_key } } });

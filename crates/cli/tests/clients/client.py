@@ -3,7 +3,7 @@
 import os
 
 from elasticsearch import BadRequestError, Elasticsearch, NotFoundError, AuthenticationException
-from elasticsearch.helpers import bulk, BulkIndexError
+from elasticsearch.helpers import bulk, scan, BulkIndexError
 
 url = os.environ["CLERESTORY_URL"]
 client = Elasticsearch(url, api_key=os.environ["CLERESTORY_API_KEY"], request_timeout=60)
@@ -122,6 +122,56 @@ try:
     raise AssertionError("an unknown index is not found")
 except NotFoundError as error:
     assert error.body["error"]["type"] == "index_not_found_exception", error.body
+
+# Cursors: a scroll, a point in time, an asynchronous search.
+scrolled = [hit["_source"]["n"] for hit in scan(client, index="python", size=70, scroll="1m")]
+assert len(scrolled) == len(set(scrolled)) == 1000, len(scrolled)
+errors = scan(client, index="python", query={"query": {"term": {"kind": "error"}}}, size=100, preserve_order=True)
+assert sum(1 for _ in errors) == 333
+first = client.search(index="python", scroll="1m", size=10, sort=["_doc"])
+assert client.clear_scroll(scroll_id=first["_scroll_id"])["num_freed"] == 1
+try:
+    client.scroll(scroll_id=first["_scroll_id"], scroll="1m")
+    raise AssertionError("a closed scroll is over")
+except NotFoundError as error:
+    assert error.body["error"]["type"] == "search_context_missing_exception", error.body
+
+pit = client.open_point_in_time(index="python", keep_alive="1m")["id"]
+client.index(index="python", id="later", document={"n": 9999, "kind": "late"})
+paged, after = [], None
+while True:
+    page = client.search(
+        pit={"id": pit, "keep_alive": "1m"}, sort=[{"kind": "asc"}], size=150, search_after=after
+    )
+    pit = page["pit_id"]
+    hits = page["hits"]["hits"]
+    if not hits:
+        break
+    after = hits[-1]["sort"]
+    paged += [hit["_source"]["n"] for hit in hits]
+assert sorted(paged) == sorted(scrolled), (len(paged), len(scrolled))
+assert client.close_point_in_time(id=pit)["num_freed"] == 1
+client.delete(index="python", id="later")
+
+begun = client.async_search.submit(
+    index="python",
+    size=0,
+    aggs={"kinds": {"terms": {"field": "kind"}}},
+    wait_for_completion_timeout="10s",
+    keep_on_completion=True,
+)
+assert not begun["is_running"] and begun["response"]["hits"]["total"]["value"] == 1000, begun
+assert client.async_search.status(id=begun["id"])["completion_status"] == 200
+kept = client.async_search.get(id=begun["id"])
+assert kept["response"]["aggregations"] == begun["response"]["aggregations"], kept
+client.async_search.delete(id=begun["id"])
+try:
+    client.async_search.get(id=begun["id"])
+    raise AssertionError("a deleted search is gone")
+except NotFoundError:
+    pass
+
+assert client.terms_enum(index="python", field="kind", string="he")["terms"] == ["heartbeat"]
 
 key = client.security.create_api_key(name="made by python", expiration="1d")
 assert key["encoded"] and key["id"] and key["api_key"], "a key has all its parts"

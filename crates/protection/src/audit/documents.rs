@@ -97,6 +97,14 @@ impl Seen {
         }
     }
 
+    /// Notes all that another read saw.
+    pub(crate) fn add(&self, seen: &Seen) {
+        for (table, documents) in &*seen.tables.lock() {
+            self.note(table, documents.clone());
+        }
+        self.subjects(seen.subjects.lock().iter().copied());
+    }
+
     /// What was seen: the documents by table, and of how many people, where rows name them.
     pub(crate) fn take(&self) -> (Vec<TableRead>, Option<u64>) {
         let tables = std::mem::take(&mut *self.tables.lock());

@@ -468,6 +468,11 @@ fn pair_of(text: &str) -> Option<Zeroizing<String>> {
     String::from_utf8(STANDARD.decode(text).ok()?).ok().map(Zeroizing::new)
 }
 
+/// An id that nobody guesses and that says nothing: 192 random bits.
+pub fn random_id() -> String {
+    URL_SAFE_NO_PAD.encode(random::<24>().as_slice())
+}
+
 fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
     rand::fill(bytes.as_mut_slice()).expect("the system gives random bytes");

@@ -29,7 +29,7 @@ pub use accounts::PersonSummary;
 pub use attempt::Attempt;
 pub use directory::Directory;
 pub use federated::ExternalPerson;
-pub use keys_and_sessions::{ApiKeySummary, NewApiKey, SessionToken};
+pub use keys_and_sessions::{ApiKeySummary, NewApiKey, SessionToken, random_id};
 pub use oidc::{OidcBegun, OidcError, OidcSettings, OidcSettingsError};
 pub use presence::{PresenceMethod, PresenceProof};
 pub use second_factor::{FactorAnswer, FactorError, FactorSummary};

@@ -23,7 +23,7 @@ mod scope_tests;
 mod tests;
 
 pub use cover::{CacheKey, RowScope};
-pub use permit::{Permit, Released};
+pub use permit::{Kept, Permit, Released};
 
 use crate::audit::{AuditError, AuditLog, Event, EventKind, FieldTouched};
 use crate::caller::Caller;

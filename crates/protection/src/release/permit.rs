@@ -194,6 +194,32 @@ impl Permit {
         }
     }
 
+    /// Keeps an answer for later instead of letting it go; nothing has left, which is recorded.
+    pub fn keep<T>(&self, value: T, rows: u64, bytes: u64) -> Kept<T> {
+        let seen = Seen::default();
+        seen.add(&self.seen);
+        let caller = self.caller.name().into();
+        let kept = Kept { value, rows, bytes, seen, caller, key: self.cache_key() };
+        self.seen.take();
+        self.end("kept for its caller, nothing released yet", 0, 0);
+        kept
+    }
+
+    /// Lets an answer go that an earlier permit for the same question kept, and records it as if
+    /// it had been read now.
+    ///
+    /// # Errors
+    /// [`Denied::Withdrawn`] if it was kept for somebody else or under other grants or another
+    /// policy; else as [`Permit::release`].
+    pub fn release_kept<T: Clone>(&self, kept: &Kept<T>) -> Result<Released<T>, Denied> {
+        if !kept.is_for(self) {
+            self.end("nothing released: the kept answer is not for this permit", 0, 0);
+            return Err(Denied::Withdrawn);
+        }
+        self.seen.add(&kept.seen);
+        self.release(kept.value.clone(), kept.rows, kept.bytes)
+    }
+
     fn end(&self, outcome: &str, rows: u64, bytes: u64) {
         self.ended.store(true, Ordering::Relaxed);
         let (read, subjects) = self.seen.take();
@@ -223,6 +249,35 @@ impl Drop for Permit {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Permit(record {}, {} tables)", self.record, self.covered.len())
+    }
+}
+
+/// An answer that waits for its caller. Nothing of it is seen but through
+/// [`Permit::release_kept`], which asks for the same caller, grants and policy.
+pub struct Kept<T> {
+    value: T,
+    rows: u64,
+    bytes: u64,
+    seen: Seen,
+    caller: Box<str>,
+    key: CacheKey,
+}
+
+impl<T> Kept<T> {
+    /// Whether a permit may release it: the same person under the same grants and policy.
+    pub fn is_for(&self, permit: &Permit) -> bool {
+        *self.caller == *permit.caller_name() && self.key == permit.cache_key()
+    }
+
+    /// How large it is.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept(…)")
     }
 }
 

@@ -172,3 +172,38 @@ fn disabling_reaches_a_permit_under_way() {
     done.unwrap();
     assert!(matches!(permit.release((), 1, 1), Err(Denied::Expired)));
 }
+
+#[test]
+fn a_kept_answer_crosses_to_no_other_caller_grant_or_policy() {
+    let house = house(vec![grant(Action::Read, Classes::up_to(Class::Personal))]);
+    let step = |step: &dyn Fn(&mut Policy)| {
+        let done: Result<_, RecordError> = house.policies.update("x", Timestamp(0), |policy| {
+            step(policy);
+            Ok(())
+        });
+        done.unwrap();
+    };
+    // Somebody else with the very same rights.
+    step(&|policy| {
+        policy.set_member("eve", Some(Member::default()));
+        let same = grant(Action::Read, Classes::up_to(Class::Personal));
+        policy.add_grant(Grant { who: Who::Person("eve".into()), ..same });
+    });
+    let ask = |name: &str, action: Action| {
+        let caller = Caller::for_test_of(&house.policies, name);
+        house.guard.authorise(&caller, intent(action, &[("status", Use::Output)])).unwrap()
+    };
+    let first = ask("bob", Action::Read);
+    first.seen().rows("t", [4, 5]);
+    let kept = first.keep("two rows".to_owned(), 2, 8);
+    let again = ask("bob", Action::Read);
+    assert_eq!(again.release_kept(&kept).unwrap().into_inner(), "two rows");
+    assert!(ask("bob", Action::Read).release_kept(&kept).is_ok(), "as often as it is asked for");
+    for other in [ask("eve", Action::Read), ask("bob", Action::Aggregate)] {
+        assert!(!kept.is_for(&other));
+        assert!(matches!(other.release_kept(&kept), Err(Denied::Withdrawn)));
+    }
+    // Whatever changed in the policy: the answer is made anew.
+    step(&|policy| policy.set_member("zoe", Some(Member::default())));
+    assert!(matches!(ask("bob", Action::Read).release_kept(&kept), Err(Denied::Withdrawn)));
+}

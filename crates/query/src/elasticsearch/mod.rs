@@ -46,7 +46,8 @@ mod store_tests;
 pub use count::CountRequest;
 pub use error::EsError;
 pub use field_caps::FieldCapsRequest;
-pub use search::SearchRequest;
+pub use hits::Place;
+pub use search::{Pit, SearchRequest};
 
 /// How deep queries and aggregations may nest.
 const DEPTH_MAX: usize = 30;

@@ -3,7 +3,7 @@
 use super::aggregation::{self, Aggregation, Kind, Runner};
 use super::bind::Binder;
 use super::fields::Fields;
-use super::hits::{self, HitsSpec};
+use super::hits::{self, HitsSpec, Place};
 use super::parse::{Parser, Query};
 use super::uses::Uses;
 use super::{EsError, TOTAL_EXACT_UP_TO, json, params, shape};
@@ -28,7 +28,25 @@ pub struct SearchRequest {
     total_as_number: bool,
     typed_keys: bool,
     timeout: Option<Duration>,
+    /// `scroll`: how long the next page is waited for.
+    scroll: Option<String>,
+    pit: Option<Pit>,
     shape: String,
+}
+
+/// `pit`: which point in time is asked.
+#[derive(Clone, PartialEq)]
+pub struct Pit {
+    /// As it was given out.
+    pub id: String,
+    /// How long it is to be held from now.
+    pub keep_alive: Option<String>,
+}
+
+impl std::fmt::Debug for Pit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pit(…)")
+    }
 }
 
 /// How far the rows are counted.
@@ -40,7 +58,7 @@ enum Track {
 }
 
 /// Members that Elasticsearch has and Clerestory has not.
-const UNSUPPORTED: [&str; 11] = [
+const UNSUPPORTED: [&str; 10] = [
     "collapse",
     "suggest",
     "knn",
@@ -49,7 +67,6 @@ const UNSUPPORTED: [&str; 11] = [
     "runtime_mappings",
     "indices_boost",
     "slice",
-    "pit",
     "rank",
     "retriever",
 ];
@@ -73,6 +90,8 @@ impl SearchRequest {
             total_as_number: false,
             typed_keys: false,
             timeout: None,
+            scroll: None,
+            pit: None,
             shape: shape::of(body, params),
         };
         let mut parser = Parser::default();
@@ -98,7 +117,11 @@ impl SearchRequest {
         if request.total_as_number && !tracks {
             request.track = Track::Exact;
         }
+        if request.pit.is_some() {
+            hits::with_tiebreak(&mut request.hits.sort);
+        }
         request.hits.check()?;
+        request.check_scroll(body)?;
         if request.min_score.is_some() && !request.aggregations.is_empty() {
             return Err(EsError::illegal(
                 "[min_score] together with aggregations is not supported by Clerestory",
@@ -132,6 +155,8 @@ impl SearchRequest {
                 };
                 self.hits.search_after = Some(values.clone());
             }
+            "pit" if value.is_null() => {}
+            "pit" => self.pit = Some(Pit::parse(value)?),
             "profile" if json::boolean(value, key)? => {
                 return Err(EsError::illegal("[profile] is not supported by Clerestory"));
             }
@@ -163,16 +188,72 @@ impl SearchRequest {
             "typed_keys" => self.typed_keys = json::flag(value)?,
             "timeout" => self.timeout = read_timeout(value)?,
             "source" => {}
-            "scroll" => {
-                return Err(EsError::illegal(
-                    "[scroll] is not supported by Clerestory; page with [search_after]",
-                ));
-            }
+            "scroll" => self.scroll = Some(value.to_owned()),
             _ if params::is_passed_over(name) => {}
             _ if params::take_hits(&mut self.hits, name, value)? => {}
             other => return Err(params::unrecognized("/_search", other)),
         }
         Ok(())
+    }
+
+    /// Refuses what a scroll cannot have, in Elasticsearch's words.
+    fn check_scroll(&mut self, body: &Value) -> Result<(), EsError> {
+        if self.scroll.is_none() {
+            return Ok(());
+        }
+        let mut wrong = Vec::new();
+        if self.hits.from > 0 {
+            wrong.push("using [from] is not allowed in a scroll context");
+        }
+        if self.hits.size == 0 {
+            wrong.push("[size] cannot be [0] in a scroll context");
+        }
+        if self.hits.search_after.is_some() {
+            wrong.push("`search_after` cannot be used in a scroll context.");
+        }
+        if self.pit.is_some() {
+            wrong.push("using [point in time] is not allowed in a scroll context");
+        }
+        if self.min_score.is_some() {
+            wrong.push("using [min_score] is not allowed in a scroll context by Clerestory");
+        }
+        if body.get("track_total_hits").is_some_and(|track| track != &json!(true)) {
+            wrong.push("disabling [track_total_hits] is not allowed in a scroll context");
+        }
+        if !wrong.is_empty() {
+            let numbered = wrong.iter().zip(1..).map(|(why, number)| format!(" {number}: {why};"));
+            let reason = format!("Validation Failed:{}", numbered.collect::<String>());
+            return Err(EsError::bad("action_request_validation_exception", reason));
+        }
+        self.track = Track::Exact;
+        self.hits.scrolls = true;
+        Ok(())
+    }
+
+    /// How long the next page of a scroll is waited for, if the request opens one.
+    pub fn scroll(&self) -> Option<&str> {
+        self.scroll.as_deref()
+    }
+
+    /// The point in time that is asked, if one is.
+    pub fn pit(&self) -> Option<&Pit> {
+        self.pit.as_ref()
+    }
+
+    /// The request of the next page of a scroll, after `place`: rows alone, without aggregations.
+    #[must_use]
+    pub fn after(&self, place: &Place) -> SearchRequest {
+        let mut next = SearchRequest { aggregations: Vec::new(), ..self.clone() };
+        next.hits.place = Some(place.clone());
+        next
+    }
+
+    /// The request of a page of a scroll behind its last row: how many rows there are, and none.
+    #[must_use]
+    pub fn without_rows(&self) -> SearchRequest {
+        let mut last = SearchRequest { aggregations: Vec::new(), ..self.clone() };
+        last.hits.size = 0;
+        last
     }
 
     /// Whether rows are shown, not only counted and aggregated.
@@ -218,6 +299,20 @@ impl SearchRequest {
         limits: &Limits,
         now: Timestamp,
     ) -> Result<Value, EsError> {
+        Ok(self.run_page(scope, pseudonyms, limits, now)?.0)
+    }
+
+    /// As [`SearchRequest::run`]; of a scroll also where its page ended, if it has a row.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn run_page(
+        &self,
+        scope: &Scope,
+        pseudonyms: &Pseudonyms,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<(Value, Option<Place>), EsError> {
         let mut limits = limits.clone();
         if let Some(timeout) = self.timeout {
             let end = Instant::now().checked_add(timeout).unwrap_or(limits.deadline);
@@ -226,15 +321,24 @@ impl SearchRequest {
         let may_read = |table: TableId, field: &Field| scope.permit.may_read(table, field);
         let fields = Fields { tables: scope.snapshot.tables(), may_read: &may_read };
         let ask = |question: &Question| crate::run(scope, question, &limits).map_err(EsError::from);
-        self.answer(Binder { fields, literals: pseudonyms, now }, &ask)
+        self.answer_page(Binder { fields, literals: pseudonyms, now }, &ask)
     }
 
     /// The answer, from whoever answers questions.
+    #[cfg(test)]
     pub(super) fn answer(
         &self,
         binder: Binder<'_>,
         ask: &dyn Fn(&Question) -> Result<RecordBatch, EsError>,
     ) -> Result<Value, EsError> {
+        Ok(self.answer_page(binder, ask)?.0)
+    }
+
+    fn answer_page(
+        &self,
+        binder: Binder<'_>,
+        ask: &dyn Fn(&Question) -> Result<RecordBatch, EsError>,
+    ) -> Result<(Value, Option<Place>), EsError> {
         let start = Instant::now();
         let query = match &self.query {
             Some(query) => binder.query(query)?,
@@ -247,7 +351,7 @@ impl SearchRequest {
             }
             None => query.clone(),
         };
-        let hits = self.hits(&binder, ask, shown)?;
+        let (hits, place) = self.hits(&binder, ask, shown)?;
         let mut answer = Map::new();
         answer.insert("took".to_owned(), Value::Null);
         answer.insert("timed_out".to_owned(), json!(false));
@@ -263,7 +367,7 @@ impl SearchRequest {
         }
         let took = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         answer.insert("took".to_owned(), json!(took));
-        Ok(Value::Object(answer))
+        Ok((Value::Object(answer), place))
     }
 
     fn hits(
@@ -271,7 +375,7 @@ impl SearchRequest {
         binder: &Binder<'_>,
         ask: &dyn Fn(&Question) -> Result<RecordBatch, EsError>,
         filter: Filter,
-    ) -> Result<Map<String, Value>, EsError> {
+    ) -> Result<(Map<String, Value>, Option<Place>), EsError> {
         let mut spec = self.hits.clone();
         let mut known = None;
         if let Some(least) = self.min_score {
@@ -286,7 +390,8 @@ impl SearchRequest {
         }
         let limit = spec.from + spec.size;
         let fetched = hits::fetch_rows(binder, ask, &spec, filter.clone())?;
-        if known.is_none() && spec.search_after.is_none() && fetched.found < limit {
+        let from_the_start = spec.search_after.is_none() && spec.place.is_none();
+        if known.is_none() && from_the_start && fetched.found < limit {
             known = Some(fetched.found as u64);
         }
         let mut out = Map::new();
@@ -299,7 +404,7 @@ impl SearchRequest {
         }
         out.insert("max_score".to_owned(), json!(fetched.max_score));
         out.insert("hits".to_owned(), Value::Array(fetched.hits));
-        Ok(out)
+        Ok((out, fetched.place))
     }
 
     fn total(&self, rows: u64) -> Value {
@@ -311,6 +416,27 @@ impl SearchRequest {
             json!(value)
         } else {
             json!({"value": value, "relation": relation})
+        }
+    }
+}
+
+impl Pit {
+    fn parse(value: &Value) -> Result<Pit, EsError> {
+        let mut pit = Pit { id: String::new(), keep_alive: None };
+        for (key, value) in json::object(value, "pit")? {
+            match key.as_str() {
+                "id" => pit.id = json::text(value, key)?,
+                "keep_alive" => pit.keep_alive = Some(json::text(value, key)?),
+                other => {
+                    return Err(EsError::parsing(format!(
+                        "[point_in_time] unknown field [{other}]"
+                    )));
+                }
+            }
+        }
+        match pit.id.is_empty() {
+            false => Ok(pit),
+            true => Err(EsError::illegal("point in time id is not provided")),
         }
     }
 }

@@ -31,7 +31,9 @@ impl Inner {
         }
         let made = self.rewritten(&table, &live)?;
         let rows = live.record.rows;
-        self.swap(store, &[live], made)?;
+        let before = [live];
+        self.swap(store, &before, made)?;
+        self.points.end_with(before.iter().map(|live| &live.segment));
         self.columns.forget_strings(table.id);
         tracing::info!(table_id = table.id.0, rows, "segment rewritten after a ruling");
         Ok(true)

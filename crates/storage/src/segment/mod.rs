@@ -411,6 +411,11 @@ impl Segment {
         Ok(rows.iter().map(|&row| column.first(row).unwrap_or_default()).collect())
     }
 
+    pub(crate) fn seq_bounds(&self) -> Result<(u64, u64), ReadError> {
+        let column = self.counter(layout::SEQ)?;
+        Ok(column.map_or((0, u64::MAX), |column| (column.min_value(), column.max_value())))
+    }
+
     pub(crate) fn versions(&self, rows: &[u32]) -> Result<Vec<u64>, ReadError> {
         let column = self.counter(layout::VERSION)?;
         let version = |row| column.as_ref().and_then(|column| column.first(row)).unwrap_or(1);

@@ -5,13 +5,14 @@ mod show;
 mod sort;
 
 pub(super) use highlight::Highlight;
-pub(super) use sort::{SortField, parse_sort};
+pub(super) use sort::{SortField, parse_sort, with_tiebreak};
 
 use super::bind::{Binder, same_score, unscored};
 use super::columns::{Cell, CellColumn};
 use super::{EsError, WINDOW_MAX, json};
 use crate::{Ask, OutColumn, Question, SortBy, SortKey};
 use arrow::array::RecordBatch;
+use model::Value as Stored;
 use serde_json::{Map, Value, json};
 use show::Show;
 use sort::Order;
@@ -33,6 +34,20 @@ pub(super) struct HitsSpec {
     pub(super) highlight: Option<Highlight>,
     /// `stored_fields: "_none_"`: neither `_id` nor `_source`.
     pub(super) bare: bool,
+    /// A page of a scroll: ties are broken by arrival, and it goes on after a place.
+    pub(super) scrolls: bool,
+    pub(super) place: Option<Place>,
+}
+
+/// Where a page ended: the sort values of its last row, as they are stored.
+#[derive(Clone)]
+pub struct Place(Vec<Option<Stored>>);
+
+impl std::fmt::Debug for Place {
+    /// It holds values of a document.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Place(…)")
+    }
 }
 
 /// `_source`: patterns of fields.
@@ -56,6 +71,8 @@ pub(super) struct Fetched {
     pub(super) max_score: Option<f64>,
     /// How many rows were found before `from` was cut off.
     pub(super) found: usize,
+    /// Of a page of a scroll.
+    pub(super) place: Option<Place>,
 }
 
 impl Default for HitsSpec {
@@ -72,7 +89,15 @@ impl Default for HitsSpec {
             track_scores: false,
             highlight: None,
             bare: false,
+            scrolls: false,
+            place: None,
         }
+    }
+}
+
+impl Fetched {
+    fn nothing() -> Fetched {
+        Fetched { hits: Vec::new(), max_score: None, found: 0, place: None }
     }
 }
 
@@ -255,11 +280,8 @@ pub(super) fn fetch(
         Some(rows) => rows,
         None => count(ask, &filter)?,
     };
-    let fetched = if rows == 0 {
-        Fetched { hits: Vec::new(), max_score: None, found: 0 }
-    } else {
-        fetch_rows(binder, ask, spec, filter)?
-    };
+    let fetched =
+        if rows == 0 { Fetched::nothing() } else { fetch_rows(binder, ask, spec, filter)? };
     Ok(json!({
         "total": {"value": rows, "relation": "eq"},
         "max_score": fetched.max_score,
@@ -290,12 +312,13 @@ pub(super) fn fetch_rows(
 ) -> Result<Fetched, EsError> {
     let limit = spec.from.saturating_add(spec.size);
     let mut order = Order::plan(binder, &spec.sort)?;
-    let after = match &spec.search_after {
-        Some(values) => Some(order.after(binder, values)?),
-        None => None,
+    let after = match (&spec.search_after, &spec.place) {
+        (Some(values), _) => Some(order.after(binder, values)?),
+        (None, Some(Place(place))) => Some(place.clone()),
+        (None, None) => None,
     };
     if limit == 0 || filter == Filter::Nothing {
-        return Ok(Fetched { hits: Vec::new(), max_score: None, found: 0 });
+        return Ok(Fetched::nothing());
     }
     let constant = same_score(&filter);
     let by_score = spec.sort.is_empty() || order.has_score();
@@ -304,6 +327,9 @@ pub(super) fn fetch_rows(
         let by = if constant.is_some() { SortBy::Seq } else { SortBy::Score };
         let descending = by == SortBy::Score;
         order.keys = vec![SortKey { by, descending, missing_first: false }];
+    }
+    if spec.scrolls {
+        order.break_ties();
     }
     let mut show = Show::plan(binder, spec, &filter)?;
     let score_column = (scored && constant.is_none()).then(|| show.add(OutColumn::Score));
@@ -328,6 +354,10 @@ pub(super) fn fetch_rows(
         best_score(ask, filter)?
     };
     let sort_values = if spec.sort.is_empty() { None } else { Some(order.columns(&batch)?) };
+    let place = match (spec.scrolls, found.checked_sub(1)) {
+        (true, Some(last)) => Some(Place(order.place(&order.columns(&batch)?, last))),
+        _ => None,
+    };
     let rows = show.rows(&batch, spec.from..found)?;
     let hits = rows
         .into_iter()
@@ -340,7 +370,7 @@ pub(super) fn fetch_rows(
             hit.finish()
         })
         .collect();
-    Ok(Fetched { hits, max_score, found })
+    Ok(Fetched { hits, max_score, found, place })
 }
 
 /// The largest score there is.

@@ -154,6 +154,16 @@ fn from_options(field: &str, options: &Value) -> Result<SortField, EsError> {
     }
 }
 
+/// Adds `_shard_doc`, the order of arrival, to an order that lacks it: pages of a point in time
+/// neither skip nor repeat rows that tie.
+pub(in super::super) fn with_tiebreak(sort: &mut Vec<SortField>) {
+    let breaks =
+        |field: &SortField| matches!(field.field.as_str(), "_shard_doc" | "_doc" | "_seq_no");
+    if !sort.is_empty() && !sort.iter().any(breaks) {
+        sort.push(plain("_shard_doc"));
+    }
+}
+
 impl Order {
     pub(super) fn plan(binder: &Binder<'_>, sort: &[SortField]) -> Result<Order, EsError> {
         let mut order = Order { keys: Vec::new(), shown: Vec::new() };
@@ -201,6 +211,25 @@ impl Order {
             order.keys.push(SortKey { by: SortBy::Seq, descending: false, missing_first: false });
         }
         Ok(order)
+    }
+
+    /// Rows with equal sort values follow in the order in which they came; not shown.
+    pub(super) fn break_ties(&mut self) {
+        if !self.keys.iter().any(|key| key.by == SortBy::Seq) {
+            self.keys.push(SortKey { by: SortBy::Seq, descending: false, missing_first: false });
+        }
+    }
+
+    /// The sort values of a row as they are stored, one for each key of the leaf.
+    pub(super) fn place(&self, columns: &[CellColumn], row: usize) -> Vec<Option<Stored>> {
+        let value = |column: &CellColumn| match column.cell(row) {
+            Cell::Null | Cell::List(_) => None,
+            Cell::Bool(flag) => Some(Stored::Bool(flag)),
+            Cell::Long(number) => Some(Stored::Long(number)),
+            Cell::Double(number) => Some(Stored::Double(number)),
+            Cell::Text(text) => Some(Stored::Str(text)),
+        };
+        columns.iter().map(value).collect()
     }
 
     pub(super) fn has_score(&self) -> bool {
@@ -285,7 +314,8 @@ fn stored(binder: &Binder<'_>, shown: &Shown, value: &Literal) -> Result<Option<
     };
     Ok(match shown {
         Shown::Absent => None,
-        Shown::Score => Some(Stored::Double(literal_number(value)?)),
+        // What was shown has the digits of a 32-bit float.
+        Shown::Score => Some(Stored::Double(f64::from(literal_number(value)? as f32))),
         Shown::Seq { .. } => Some(Stored::Long(long().ok_or_else(|| failed("_doc"))?)),
         Shown::Field { kind, format, .. } => match kind {
             Kind::Long | Kind::Date if matches!(long(), Some(i64::MAX | i64::MIN)) => None,

@@ -32,21 +32,37 @@ struct Lexer<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
 }
 
-/// The tokens of a text, or what is wrong with it.
-pub(super) fn lex(text: &str) -> Result<Vec<Token>, String> {
+/// The tokens of a text, or what is wrong with it and with which token.
+pub(super) fn lex(text: &str) -> Result<Vec<Token>, (String, usize)> {
     let mut lexer = Lexer { rest: text.chars().peekable() };
     let mut tokens = Vec::new();
-    while let Some(&c) = lexer.rest.peek() {
-        if c.is_whitespace() {
-            lexer.rest.next();
-            continue;
-        }
-        tokens.push(lexer.token(c)?);
+    while let Some(c) = lexer.next_start() {
+        let token = lexer.token(c).map_err(|why| (why, tokens.len()))?;
+        tokens.push(token);
     }
     Ok(tokens)
 }
 
+/// With which character of a text a token begins, from 1; behind the last one: the end.
+pub(super) fn position(text: &str, token: usize) -> usize {
+    let mut lexer = Lexer { rest: text.chars().peekable() };
+    for _ in 0..token {
+        let Some(c) = lexer.next_start() else { break };
+        if lexer.token(c).is_err() {
+            break;
+        }
+    }
+    lexer.next_start();
+    text.chars().count() - lexer.rest.count() + 1
+}
+
 impl Lexer<'_> {
+    /// The first character of the next token.
+    fn next_start(&mut self) -> Option<char> {
+        while self.rest.next_if(|c| c.is_whitespace()).is_some() {}
+        self.rest.peek().copied()
+    }
+
     fn token(&mut self, first: char) -> Result<Token, String> {
         let single = match first {
             '+' => Some(Token::Plus),

@@ -7,7 +7,7 @@ pub(super) use simple::parse_simple;
 
 use super::parse::too_many_clauses;
 use super::{CLAUSES_MAX, DEPTH_MAX, EsError};
-use lexer::{Token, lex};
+use lexer::{Token, lex, position};
 
 /// What a text asks for, before any field is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,18 +81,20 @@ impl Tree {
 
 /// Reads a text. `all`: words without an operator between them must all match.
 pub(super) fn parse(text: &str, dialect: Dialect, all: bool) -> Result<Tree, EsError> {
-    let tokens = lex(text).map_err(|why| failed(text, &why))?;
+    let tokens = lex(text).map_err(|(why, token)| failed(text, token, &why))?;
     let mut parser = Parser { text, tokens: &tokens, place: 0, dialect, all, depth: 0, leaves: 0 };
     let tree = parser.clauses(None)?;
     if parser.place < tokens.len() {
-        return Err(failed(text, "unmatched closing parenthesis"));
+        return Err(failed(text, parser.place, "unmatched closing parenthesis"));
     }
     Ok(tree)
 }
 
-fn failed(text: &str, why: &str) -> EsError {
+/// What is wrong with a text, at which of its tokens.
+fn failed(text: &str, token: usize, why: &str) -> EsError {
     let shown: String = text.chars().take(200).collect();
-    EsError::query(format!("Failed to parse query [{shown}]: {why}"))
+    let at = position(text, token);
+    EsError::query(format!("Failed to parse query [{shown}]: {why} (at character {at})"))
 }
 
 struct Parser<'a> {
@@ -131,7 +133,7 @@ impl Parser<'_> {
     }
 
     fn fail(&self, why: &str) -> EsError {
-        failed(self.text, why)
+        failed(self.text, self.place, why)
     }
 
     /// Clauses up to the end or a closing parenthesis, in which `field` holds.
@@ -149,6 +151,7 @@ impl Parser<'_> {
             }
             let conjunction = self.conjunction();
             if conjunction != Conjunction::None && clauses.is_empty() {
+                self.place -= 1;
                 return Err(self.fail("an operator needs a clause before it"));
             }
             let modifier = self.modifier();
@@ -315,7 +318,10 @@ impl Parser<'_> {
                 }
                 Leaf::Words(text)
             }
-            _ => return Err(self.fail("an operator stands where a clause is expected")),
+            _ => {
+                self.place -= 1;
+                return Err(self.fail("an operator stands where a clause is expected"));
+            }
         };
         let leaf = self.leaf(field, leaf)?;
         self.boosted(leaf)

@@ -110,6 +110,12 @@ fn mistakes_are_named() {
         assert!(reason.starts_with("Failed to parse query ["), "{text}: {reason}");
         assert!(reason.contains(why), "{text}: {reason}");
     }
+    for (text, at) in
+        [("a)", 2), ("ä \"b", 3), ("a AND", 6), (" AND a", 2), ("a AND OR b", 7), ("x a:[1 2]", 5)]
+    {
+        let reason = parsed(text, false);
+        assert!(reason.ends_with(&format!("(at character {at})")), "{text}: {reason}");
+    }
     assert!(parse("*x", Dialect::NoLeadingWildcard, false).is_err());
     assert!(parsed(&"(".repeat(5000), false).contains("nested parentheses"));
     let wide = "a:b ".repeat(3000);

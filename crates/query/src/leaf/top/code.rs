@@ -161,7 +161,15 @@ impl Key<'_> {
 
     /// The best code that a row of the view can have.
     pub(super) fn best(&self, view: &View) -> Result<Code, QueryError> {
-        let SortBy::Field(name) = &self.key.by else { return Ok(0) };
+        let name = match &self.key.by {
+            SortBy::Field(name) => name,
+            SortBy::Score => return Ok(0),
+            SortBy::Seq => {
+                let (first, last) = view.seq_bounds()?;
+                let down = self.key.descending;
+                return Ok(coded(if down { last } else { first }, down));
+            }
+        };
         if self.key.missing_first {
             return Ok(0);
         }
@@ -178,6 +186,14 @@ impl Key<'_> {
             }
             _ => 0,
         })
+    }
+
+    /// Whether every row of the view stands at or before a place in the order of arrival.
+    pub(super) fn is_behind(&self, view: &View, after: &Value) -> Result<bool, QueryError> {
+        let (SortBy::Seq, Value::Long(after)) = (&self.key.by, after) else { return Ok(false) };
+        let (first, last) = view.seq_bounds()?;
+        let down = self.key.descending;
+        Ok(coded(if down { first } else { last }, down) <= coded(*after as u64, down))
     }
 
     /// The code of a value that the question gives, in the view of `source`.

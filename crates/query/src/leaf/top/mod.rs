@@ -107,6 +107,11 @@ fn by_columns(
     // Views that can have the best rows go first, so that the others are skipped early.
     let mut views: Vec<(Code, usize)> = Vec::with_capacity(job.places.len());
     for (number, place) in job.places.iter().enumerate() {
+        if let (Some([Some(after)]), [key]) = (order.after, keys)
+            && key.is_behind(&place.view, after)?
+        {
+            continue;
+        }
         views.push((keys[0].best(&place.view)?, number));
     }
     views.sort_unstable();

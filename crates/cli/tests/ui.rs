@@ -15,11 +15,20 @@ const SIZE: DemoSize = DemoSize { devices: 500, days: 30, events: 50_000 };
 
 #[test]
 fn every_page_works_in_a_browser() {
-    let name = "every_page_works_in_a_browser";
+    drive("every_page_works_in_a_browser", "drive.mjs");
+}
+
+#[test]
+fn search_and_sql_work_in_a_browser() {
+    drive("search_and_sql_work_in_a_browser", "search.mjs");
+}
+
+/// Runs a script of `tests/ui` against a demo of its own.
+fn drive(name: &str, script: &str) {
     let Some(modules) = modules().or_else(|| skipped(name, "playwright-core")) else { return };
     let Some(chromium) = chromium().or_else(|| skipped(name, "chromium")) else { return };
     let demo = DemoNode::start(env!("CARGO_BIN_EXE_clerestory"), SIZE);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui/drive.mjs");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui").join(script);
     let output = Command::new("node")
         .arg(script)
         .env("CLERESTORY_NODE_MODULES", modules)

@@ -24,6 +24,8 @@ const FILES: &[File] = &[
     File { name: "data.css", media_type: CSS, bytes: include_bytes!("assets/data.css") },
     File { name: "watch.css", media_type: CSS, bytes: include_bytes!("assets/watch.css") },
     File { name: "app.js", media_type: SCRIPT, bytes: include_bytes!("assets/app.js") },
+    File { name: "search.js", media_type: SCRIPT, bytes: include_bytes!("assets/search.js") },
+    File { name: "search.css", media_type: CSS, bytes: include_bytes!("assets/search.css") },
     File { name: "chart.js", media_type: SCRIPT, bytes: include_bytes!("assets/chart.js") },
     File {
         name: "icon.svg",

@@ -14,6 +14,7 @@ use maud::{DOCTYPE, Markup, html};
 pub(super) enum Section {
     Home,
     Search,
+    Sql,
     Metrics,
     Tables,
     Changes,
@@ -26,8 +27,8 @@ pub(super) enum Section {
 
 impl Section {
     /// Where people ask.
-    const ASKING: [Section; 4] =
-        [Section::Home, Section::Search, Section::Metrics, Section::Tables];
+    const ASKING: [Section; 5] =
+        [Section::Home, Section::Search, Section::Sql, Section::Metrics, Section::Tables];
     /// Where people watch over what is asked.
     const WATCHING: [Section; 5] =
         [Section::Changes, Section::Access, Section::Rulings, Section::Audit, Section::Exposure];
@@ -50,6 +51,7 @@ impl Section {
         match self {
             Section::Home => "Home",
             Section::Search => "Search",
+            Section::Sql => "SQL",
             Section::Metrics => "Metrics",
             Section::Tables => "Tables",
             Section::Changes => "Changes",
@@ -65,6 +67,7 @@ impl Section {
         match self {
             Section::Home => "/_ui",
             Section::Search => "/_ui/search",
+            Section::Sql => "/_ui/sql",
             Section::Metrics => "/_ui/metrics",
             Section::Tables => "/_ui/tables",
             Section::Changes => "/_ui/changes",
@@ -80,6 +83,7 @@ impl Section {
         match self {
             Section::Home => icon::home(),
             Section::Search => icon::search(),
+            Section::Sql => icon::terminal(),
             Section::Metrics => icon::metrics(),
             Section::Tables => icon::tables(),
             Section::Changes => icon::change(),
@@ -185,11 +189,13 @@ pub(super) fn document(title: &str, has_chart: bool, kind: &str, body: Markup) -
                 link rel="stylesheet" href=(assets::address("app.css"));
                 link rel="stylesheet" href=(assets::address("data.css"));
                 link rel="stylesheet" href=(assets::address("watch.css"));
+                link rel="stylesheet" href=(assets::address("search.css"));
                 @if has_chart {
                     script defer src=(assets::address("uplot.js")) {}
                     script defer src=(assets::address("chart.js")) {}
                 }
                 script defer src=(assets::address("app.js")) {}
+                script defer src=(assets::address("search.js")) {}
             }
             body class=(kind) { (body) }
         }

@@ -35,6 +35,16 @@ pub(super) fn search() -> Markup {
     drawing("<circle cx='7' cy='7' r='4.5'/><path d='m10.5 10.5 3.3 3.3'/>")
 }
 
+pub(super) fn again() -> Markup {
+    drawing("<path d='M13 8a5 5 0 1 1-1.5-3.6M13.2 2.2v2.9h-2.9'/>")
+}
+
+pub(super) fn terminal() -> Markup {
+    drawing(
+        "<rect x='2' y='3' width='12' height='10' rx='1.5'/><path d='m4.8 6.3 1.9 1.7-1.9 1.7M8.3 10h2.9'/>",
+    )
+}
+
 pub(super) fn metrics() -> Markup {
     drawing("<path d='M2.5 2.5v11h11'/><path d='m5 10 2.5-3.2 2.2 1.7L13.3 4'/>")
 }

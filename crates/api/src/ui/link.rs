@@ -44,6 +44,12 @@ impl Link {
         self.with(name, "")
     }
 
+    /// The same parameters at another path, which needs no escapes.
+    pub(super) fn at(mut self, path: &str) -> Link {
+        path.clone_into(&mut self.path);
+        self
+    }
+
     /// The parameters, for the hidden fields of a form.
     pub(super) fn params(&self) -> &[(&'static str, String)] {
         &self.params

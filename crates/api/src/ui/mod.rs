@@ -22,6 +22,7 @@ mod oidc;
 mod rulings;
 mod search;
 mod shown;
+mod sql;
 mod tables;
 mod time_range;
 mod watch;
@@ -54,6 +55,13 @@ pub(crate) fn routes() -> Vec<Route> {
         route(&[Get],  "/_ui/metrics/{name}", Nothing, Question, metrics::PARAMS, Known(metrics::page)),
         route(&[Get],  "/_ui/search",         Nothing, Question, search::PARAMS,  Known(search::page)),
         route(&[Get],  "/_ui/search/values",  Nothing, Question, search::PARAMS,  Known(search::values)),
+        route(&[Get],  "/_ui/search/complete", Nothing, Question, search::PART_PARAMS, Known(search::suggestions)),
+        route(&[Get],  "/_ui/search/around",  Nothing, Question, search::PART_PARAMS, Known(search::around)),
+        route(&[Get],  "/_ui/search/csv",     Nothing, Question, search::PART_PARAMS, Known(search::download)),
+        route(&[Get],  "/_ui/search/tail",    Nothing, Question, search::PART_PARAMS, Known(search::tail)),
+        route(&[Get],  "/_ui/search/tail/rows", Nothing, Question, search::PART_PARAMS, Known(search::tail_rows)),
+        route(&[Get],  "/_ui/sql",            Nothing, Question, sql::PARAMS,     Known(sql::page)),
+        route(&[Get],  "/_ui/sql/csv",        Nothing, Question, sql::PARAMS,     Known(sql::download)),
         route(&[Get],  "/_ui/tables",         Nothing, Question, &[],             Known(tables::list)),
         route(&[Get],  "/_ui/tables/{index}", Nothing, Quick,    &[],             Known(tables::page)),
         route(&[Get],  "/_ui/account",        Nothing, Quick,    &["done"],       Known(account::page)),

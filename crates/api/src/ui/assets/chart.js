@@ -75,7 +75,7 @@ for (const place of document.querySelectorAll("[data-chart]")) {
 
   // Dragging over a range of time asks for that range.
   const zoom = (plot) => {
-    if (plot.select.width < 8) return;
+    if (told.fixed || plot.select.width < 8) return;
     const at = (x) => new Date(plot.posToVal(x, "x") * 1000).toISOString().slice(0, 19) + "Z";
     const address = new URL(location.href);
     address.searchParams.set("from", at(plot.select.left));

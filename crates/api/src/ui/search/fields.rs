@@ -105,6 +105,7 @@ fn top_values(
                 "aggs": {
                     "values": { "terms": { "field": grouped, "size": VALUES } },
                     "with": { "value_count": { "field": grouped } },
+                    "rows": { "filter": { "exists": { "field": name } } },
                 },
             });
             let engine = &call.app.engine;
@@ -115,6 +116,17 @@ fn top_values(
         }
     };
     html! { div.values aria-live="polite" { (content) } }
+}
+
+/// `in 93 % of hits`: in how many of them the field has a value.
+fn coverage(answer: &Value) -> String {
+    let hits = answer["hits"]["total"]["value"].as_u64().unwrap_or(0).max(1);
+    let with = answer["aggregations"]["rows"]["doc_count"].as_u64().unwrap_or(0);
+    match with * 100 / hits {
+        100 => "in every hit".to_owned(),
+        0 => format!("in {}", number::of(with, "hit", "hits")),
+        share => format!("in {share} % of hits"),
+    }
 }
 
 fn bars(question: &SearchQuestion, field: Option<&Field>, name: &str, answer: &Value) -> Markup {
@@ -147,6 +159,7 @@ fn bars(question: &SearchQuestion, field: Option<&Field>, name: &str, answer: &V
                 }
             }
             p.hint {
+                (coverage(answer)) " · "
                 (number::of(all, "value", "values"))
                 @if others > 0 { ", " (number::count(others)) " beyond these" }
             }

@@ -67,7 +67,7 @@ pub(super) fn draw(
         figure.histogram {
             div.histogram-frame {
                 span.histogram-most { (number::count(most)) }
-                svg viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img"
+                svg data-from=(first) data-step=(step) data-bars=(bars) viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img"
                     aria-label={ "Hits over time, at most " (number::count(most)) " in " (step_name(step)) } {
                     @for (bar, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                         @let start = first + bar as i64 * step;
@@ -85,7 +85,7 @@ pub(super) fn draw(
             div.ticks aria-hidden="true" {
                 @for at in ticks { span { (tick(at, span.1 - span.0)) } }
             }
-            figcaption.hint { "Each bar is " (step_name(step)) ". Click a bar to look into it. Times are UTC." }
+            figcaption.hint { "Each bar is " (step_name(step)) ". Click a bar, or drag over some, to look into that time. Times are UTC." }
         }
     }
 }

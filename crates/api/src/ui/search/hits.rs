@@ -26,31 +26,50 @@ pub(super) fn list(question: &SearchQuestion, table: &Table, answer: &Value) -> 
             } @else { (label) }
         }
     };
-    let first = table.time_field.as_deref();
     html! {
         div.hits {
-            div.hits-head {
-                span.hit-time {
-                    @if let Some(field) = first { (head(field, "Time (UTC)")) } @else { "Id" }
-                }
-                @if question.columns.is_empty() {
-                    span.hit-line { "Document" }
-                }
-                @for column in &question.columns {
-                    span.hit-cell.wide[is_wide(table, column)] {
-                        (head(column, column))
-                        @if let Some((_, field)) = table.schema.find(column) { " " (badge::field_if_protected(field)) }
-                        a.quiet href=(question.toggle_column_link(column)) title="Remove this column" aria-label={ "Remove the column " (column) } { "×" }
-                    }
-                }
-            }
+            (heads(question, table, &head, true))
             @for hit in hits { (one(question, table, hit)) }
         }
     }
 }
 
-fn one(question: &SearchQuestion, table: &Table, hit: &Value) -> Markup {
-    let shown = value::flatten(table, &hit["_source"]);
+/// The names above hits that stand in an order of their own.
+pub(super) fn head(question: &SearchQuestion, table: &Table) -> Markup {
+    html! { div.hits { (heads(question, table, &|_, label| html! { (label) }, false)) } }
+}
+
+fn heads(
+    question: &SearchQuestion,
+    table: &Table,
+    head: &dyn Fn(&str, &str) -> Markup,
+    can_be_removed: bool,
+) -> Markup {
+    html! {
+        div.hits-head {
+            span.hit-time {
+                @if let Some(field) = table.time_field.as_deref() { (head(field, "Time (UTC)")) } @else { "Id" }
+            }
+            @if question.columns.is_empty() {
+                span.hit-line { "Document" }
+            }
+            @for column in &question.columns {
+                span.hit-cell.wide[is_wide(table, column)] {
+                    (head(column, column))
+                    @if let Some((_, field)) = table.schema.find(column) { " " (badge::field_if_protected(field)) }
+                    @if can_be_removed {
+                        a.quiet href=(question.toggle_column_link(column)) title="Remove this column" aria-label={ "Remove the column " (column) } { "×" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One hit, folded.
+pub(super) fn one(question: &SearchQuestion, table: &Table, hit: &Value) -> Markup {
+    let mut shown = value::flatten(table, &hit["_source"]);
+    mark(&mut shown, &hit["highlight"]);
     let id = hit["_id"].as_str().unwrap_or("");
     let time = table.time_field.as_deref();
     let time = time.and_then(|name| shown.iter().find(|shown| shown.name == name));
@@ -74,6 +93,26 @@ fn one(question: &SearchQuestion, table: &Table, hit: &Value) -> Markup {
             (inside(question, table, id, &shown, hit))
         }
     }
+}
+
+/// Puts the texts with marked words in the place of those without.
+fn mark(shown: &mut [Shown<'_>], highlight: &Value) {
+    for shown in shown {
+        if let Some(marked) = highlight.get(&shown.name).and_then(Value::as_array)
+            && marked.len() == shown.values.len()
+        {
+            shown.values = marked.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        }
+    }
+}
+
+/// The hit as the API gives it, without the marks.
+fn plain(hit: &Value) -> Value {
+    let mut hit = hit.clone();
+    if let Some(members) = hit.as_object_mut() {
+        members.shift_remove("highlight");
+    }
+    hit
 }
 
 /// Whether a column holds sentences, which need more room than words.
@@ -134,9 +173,12 @@ fn inside(
             @if !hidden.is_empty() {
                 p.hint { "Never shown: " @for field in hidden { (field.name.as_str()) " " (badge::field(field)) " " } }
             }
+            @if table.time_field.is_some() {
+                p { a href=(question.around_link(id)) { "Rows before and after this one" } }
+            }
             details.json {
                 summary { "JSON" }
-                (frame::code_frame(&format!("{hit:#}")))
+                (frame::code_frame(&format!("{:#}", plain(hit))))
             }
         }
     }

@@ -1,12 +1,12 @@
 //! The search page as a whole.
 
-use super::question::{PAGE_HITS, SearchQuestion, pages};
-use super::{fields, histogram, hits};
+use super::question::{PAGE_HITS, REFRESHES, SearchQuestion, pages};
+use super::{fields, histogram, hits, inspect, mistake};
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::route::Call;
 use crate::ui::frame::{self, Page, Section};
-use crate::ui::link::Link;
+use crate::ui::icon;
 use crate::ui::number;
 use crate::ui::time_range::{DAY, TimeRange};
 use engine::Caller;
@@ -41,15 +41,22 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
     question.columns.retain(|column| table.schema.find(column).is_some());
     let answer = ask(call, caller, &mut question, table);
     let title = format!("{} · Search", question.table);
+    let wrong = answer
+        .as_ref()
+        .err()
+        .and_then(|error| mistake::under_the_word(&question.query, error.reason()));
     let content = html! {
         h1.unseen { "Search" }
-        (query_bar(&question, &tables, table))
+        (query_bar(&question, &tables, table, wrong.as_ref()))
         div.search-body {
             (fields::list(call, caller, &question, table))
-            div.search-main {
+            div.search-main data-refresh=[question.refresh] {
                 @match answer {
-                    Ok(answered) => (found_hits(call, &question, table, &answered)),
-                    Err(error) => { (frame::failure(&error)) (syntax()) },
+                    Ok(answered) => (found_hits(call, caller, &question, table, &answered)),
+                    Err(error) => {
+                        @if wrong.is_none() { (frame::failure(&error)) }
+                        (syntax())
+                    },
                 }
             }
         }
@@ -124,13 +131,9 @@ fn extent(
     let Some(field) = &table.time_field else { return Ok(None) };
     let everything = TimeRange { span: None, ..question.range.clone() };
     let asked = SearchQuestion {
-        table: question.table.clone(),
         query: question.query.clone(),
         range: everything,
-        columns: Vec::new(),
-        sort: None,
-        page: 0,
-        field: None,
+        ..SearchQuestion::over(question)
     };
     let body = json!({
         "size": 0,
@@ -143,7 +146,12 @@ fn extent(
     Ok(at("first").zip(at("last")).map(|(first, last)| (first, last + 1)))
 }
 
-fn query_bar(question: &SearchQuestion, tables: &[Arc<Table>], table: &Table) -> Markup {
+fn query_bar(
+    question: &SearchQuestion,
+    tables: &[Arc<Table>],
+    table: &Table,
+    wrong: Option<&Markup>,
+) -> Markup {
     let kept = question.link().without("table").without("q");
     html! {
         div.bar {
@@ -155,21 +163,54 @@ fn query_bar(question: &SearchQuestion, tables: &[Arc<Table>], table: &Table) ->
                     }
                 }
                 label.unseen for="q" { "Words and conditions" }
-                input.query-input id="q" name="q" type="search" value=(question.query) data-focus
-                    placeholder="Search: words, field:value, AND, OR, NOT, \"a phrase\", [1 TO 5]"
-                    autocomplete="off" autocapitalize="none" spellcheck="false" enterkeyhint="search";
+                div.query-box data-complete="/_ui/search/complete" {
+                    input.query-input id="q" name="q" type="search" value=(question.query) data-focus
+                        placeholder="Search: words, field:value, AND, OR, NOT, \"a phrase\", [1 TO 5]"
+                        aria-invalid=[wrong.map(|_| "true")] aria-describedby=[wrong.map(|_| "query-mistake")]
+                        autocomplete="off" autocapitalize="none" spellcheck="false" enterkeyhint="search";
+                }
                 @for (name, value) in kept.params() {
                     input type="hidden" name=(name) value=(value);
                 }
                 button.button.primary type="submit" { "Search" }
             }
-            @if table.time_field.is_some() { (question.range.picker(&question.link())) }
+            @if table.time_field.is_some() {
+                (question.range.picker(&question.link()))
+                (refresh_picker(question))
+            }
+        }
+        @if let Some(wrong) = wrong { (wrong) }
+    }
+}
+
+/// How often the page looks again by itself.
+fn refresh_picker(question: &SearchQuestion) -> Markup {
+    let link = question.link();
+    let name = |every: u64| match every {
+        60.. => format!("{} min", every / 60),
+        _ => format!("{every} s"),
+    };
+    html! {
+        details.popover.refresh data-popover {
+            summary.button title="Look again by itself" {
+                (icon::again())
+                span { @match question.refresh { Some(every) => (name(every)), None => "Off" } }
+            }
+            div.popover-body.slim {
+                ul.choices aria-label="Look again" {
+                    li { a href=(link.clone().without("refresh")) aria-current=[question.refresh.is_none().then_some("true")] { "Off" } }
+                    @for every in REFRESHES {
+                        li { a href=(link.clone().with("refresh", every.to_string())) aria-current=[(question.refresh == Some(every)).then_some("true")] { "Every " (name(every)) } }
+                    }
+                }
+            }
         }
     }
 }
 
 fn found_hits(
     call: &Call<'_>,
+    caller: &Caller,
     question: &SearchQuestion,
     table: &Table,
     answered: &Answered,
@@ -189,6 +230,7 @@ fn found_hits(
                 strong { (number::of(total, "hit", "hits")) }
                 @if let Some(took) = answered.answer["took"].as_u64() { span.faint { " · " (took) " ms" } }
             }
+            (actions(question, total))
             (pager(question, total))
         }
         @if total == 0 { (nothing_found(question, table)) }
@@ -196,7 +238,20 @@ fn found_hits(
             (hits::list(question, table, &answered.answer))
             div.result-foot { (pager(question, total)) }
         }
-        (curl(call, table, &answered.body))
+        (inspect::box_of(call, caller, question, table, &answered.body, &answered.answer))
+    }
+}
+
+/// What else can be done with these hits.
+fn actions(question: &SearchQuestion, total: u64) -> Markup {
+    let at = |path: &str| question.link().without("refresh").at(path);
+    html! {
+        nav.result-actions aria-label="With these hits" {
+            a.button href=(at("/_ui/search/tail")) title="Rows as they arrive" { "Live" }
+            @if total > 0 {
+                a.button href=(at("/_ui/search/csv")) title="The first 10,000 hits, the chosen columns" { "CSV" }
+            }
+        }
     }
 }
 
@@ -255,11 +310,4 @@ fn no_tables(caller: &Caller) -> Markup {
         div.page-head { h1 { "Search" } }
         (frame::no_tables(caller))
     }
-}
-
-fn curl(call: &Call<'_>, table: &Table, body: &Value) -> Markup {
-    let path = Link::to("").part(table.name.as_str()).part("_search");
-    let request = call.request;
-    let host = frame::host(request);
-    frame::as_curl(&frame::curl(&host, request.peer.secure, "POST", &path, &format!("{body:#}")))
 }

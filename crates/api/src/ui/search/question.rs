@@ -8,7 +8,17 @@ use serde_json::{Value, json};
 
 /// The parameters of the search page.
 pub(in crate::ui) const PARAMS: &[&str] =
-    &["table", "q", "from", "to", "columns", "sort", "page", "field"];
+    &["table", "q", "from", "to", "columns", "sort", "page", "field", "refresh", "inspect"];
+/// Those of the parts of it that scripts ask for, and of the pages beside it.
+pub(in crate::ui) const PART_PARAMS: &[&str] = &[
+    "table", "q", "from", "to", "columns", "sort", "page", "field", "refresh", "inspect", "id",
+    "rows", "after", "at",
+];
+
+/// How often a page may look again, in seconds.
+pub(super) const REFRESHES: [u64; 5] = [5, 10, 30, 60, 300];
+/// What stands before and behind a word that was asked for, in texts of an answer.
+pub(super) const MARKS: [char; 2] = ['\u{e000}', '\u{e001}'];
 
 /// So many hits on a page.
 pub(super) const PAGE_HITS: u64 = 50;
@@ -33,6 +43,10 @@ pub(super) struct SearchQuestion {
     pub(super) page: u64,
     /// The field whose most frequent values are shown.
     pub(super) field: Option<String>,
+    /// Look again every so many seconds.
+    pub(super) refresh: Option<u64>,
+    /// Whether the plan is wanted, too.
+    pub(super) inspects: bool,
 }
 
 /// An order of hits.
@@ -87,14 +101,32 @@ impl SearchQuestion {
             sort: Sort::read(&text("sort")),
             page: text("page").parse::<u64>().unwrap_or(1).clamp(1, last_page()) - 1,
             field: Some(text("field")).filter(|field| !field.is_empty()),
+            refresh: text("refresh").parse().ok().filter(|every| REFRESHES.contains(every)),
+            inspects: text("inspect") == "1",
         })
+    }
+
+    /// Everything in the same table and range.
+    pub(super) fn over(other: &SearchQuestion) -> SearchQuestion {
+        SearchQuestion {
+            table: other.table.clone(),
+            query: String::new(),
+            range: other.range.clone(),
+            columns: Vec::new(),
+            sort: None,
+            page: 0,
+            field: None,
+            refresh: None,
+            inspects: false,
+        }
     }
 
     /// The URL of this question, on its first page.
     pub(super) fn link(&self) -> Link {
         let link = link_to(&self.table, &self.query).with("columns", self.columns.join(","));
         let sort = self.sort.as_ref().map(Sort::written).unwrap_or_default();
-        self.range.put_into(link.with("sort", sort))
+        let refresh = self.refresh.map(|every| every.to_string()).unwrap_or_default();
+        self.range.put_into(link.with("sort", sort).with("refresh", refresh))
     }
 
     /// The URL of another page of this question.
@@ -129,6 +161,12 @@ impl SearchQuestion {
         let descending = now.is_none_or(|now| now.field != field || !now.descending);
         let sort = Sort { field: field.to_owned(), descending };
         self.link().with("sort", sort.written())
+    }
+
+    /// The rows around one.
+    pub(super) fn around_link(&self, id: &str) -> Link {
+        let columns = self.columns.join(",");
+        link_to(&self.table, "").with("columns", columns).with("id", id).at("/_ui/search/around")
     }
 
     /// The order that is asked for: the chosen one, else the newest first.
@@ -172,6 +210,13 @@ impl SearchQuestion {
             let field = sort_field(table, &sort.field).unwrap_or(sort.field);
             let order = if sort.descending { "desc" } else { "asc" };
             body["sort"] = json!([{ field: { "order": order } }]);
+        }
+        if !self.query.is_empty() {
+            let [before, after] = MARKS.map(|mark| mark.to_string());
+            body["highlight"] = json!({
+                "fields": { "*": { "number_of_fragments": 0 } },
+                "pre_tags": [before], "post_tags": [after],
+            });
         }
         if let (Some(field), Some(step)) = (&table.time_field, step_ms) {
             body["aggs"] = json!({
@@ -240,6 +285,8 @@ mod tests {
             sort: Some(Sort { field: "@timestamp".to_owned(), descending: false }),
             page: 0,
             field: None,
+            refresh: None,
+            inspects: false,
         }
     }
 

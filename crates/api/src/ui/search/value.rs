@@ -1,5 +1,6 @@
 //! A value of a document as people see it.
 
+use super::question::MARKS;
 use crate::ui::number;
 use crate::ui::time_range::millisecond;
 use chrono::DateTime;
@@ -72,7 +73,33 @@ pub(super) fn one(field: Option<&Field>, value: &str, short: bool) -> Markup {
     }
     match field.map(|field| field.ty) {
         Some(FieldType::Date) => html! { span.nowrap { (date(value)) } },
+        _ if value.contains(MARKS[0]) => marked(value),
         _ => html! { (value) },
+    }
+}
+
+/// Whether a text is what stands for the value of a person or a credential, where no field says so:
+/// a kind and 16 bytes in base 32.
+pub(in crate::ui) fn is_stand_in(text: &str) -> bool {
+    let is_kind = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    let is_code = |c: char| c.is_ascii_digit() || ('a'..='v').contains(&c);
+    text.split_once(':').is_some_and(|(kind, code)| {
+        !kind.is_empty()
+            && kind.chars().all(is_kind)
+            && code.len() == 26
+            && code.chars().all(is_code)
+    })
+}
+
+/// A text with the words that were asked for marked.
+fn marked(text: &str) -> Markup {
+    html! {
+        @for (place, part) in text.split(MARKS[0]).enumerate() {
+            @match part.split_once(MARKS[1]) {
+                Some((word, rest)) if place > 0 => { mark { (word) } (rest) },
+                _ => (part),
+            }
+        }
     }
 }
 
@@ -152,6 +179,11 @@ mod tests {
         assert_eq!(shortened("email:0123456789abcdefghijklmnop"), "email:01234567…");
         assert_eq!(shortened("a: long sentence with a colon"), "a: long sentence with a colon");
         assert_eq!(date("2026-11-01T08:00:00Z"), "2026-11-01 08:00:00.000");
+        let [before, after] = MARKS;
+        let text = one(None, &format!("a <{before}b{after}> c"), true).into_string();
+        assert_eq!(text, "a &lt;<mark>b</mark>&gt; c");
+        assert!(is_stand_in("email:0123456789abcdefghijklmnop"));
+        assert!(!is_stand_in("email:ada@example.org") && !is_stand_in("2026-11-01T08:00:00Z"));
         assert_eq!(date("soon"), "soon");
         assert_eq!(key(&json!({ "key": 12.5 })), "12.5");
         assert_eq!(key(&json!({ "key": 1, "key_as_string": "true" })), "true");

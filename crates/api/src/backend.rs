@@ -8,9 +8,9 @@ use crate::error::ApiError;
 use engine::{
     AccountError, Action, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError,
     BackgroundOptions, BulkAnswer, BulkItem, BulkOptions, Caller, Credential, DirectoryError,
-    Engine, EraseRequest, FactorAnswer, FactorError, FactorSummary, NewRuling, OidcError, Released,
-    RingStatus, Role, SearchState, SessionToken, SqlAnswer, TableStats, TotpEnrolment, WhoRead,
-    WriteOptions,
+    Engine, EraseRequest, FactorAnswer, FactorError, FactorSummary, MetricsApplied, NewRuling,
+    OidcError, Released, RingStatus, Role, SearchState, SessionToken, SqlAnswer, TableStats,
+    TotpEnrolment, WhoRead, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -573,18 +573,47 @@ pub(crate) fn metrics(engine: &Engine, caller: &Caller) -> Result<Value, ApiErro
     Ok(engine.metrics(caller)?)
 }
 
-/// One declared metric.
+/// One declared metric, as it is now.
 pub(crate) fn metric(engine: &Engine, caller: &Caller, name: &str) -> Result<Value, ApiError> {
-    Ok(engine.metric(caller, name)?)
+    Ok(engine.metric(caller, name, None)?)
 }
 
-/// Declares metrics.
+/// One declared metric, as it was; versions count from 1.
+pub(crate) fn metric_version(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    version: usize,
+) -> Result<Value, ApiError> {
+    Ok(engine.metric(caller, name, Some(version))?)
+}
+
+/// What a metric was before.
+pub(crate) fn metric_history(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.metric_history(caller, name)?)
+}
+
+/// All metrics in the form of the Open Semantic Interchange.
+pub(crate) fn export_metrics(engine: &Engine, caller: &Caller) -> Result<String, ApiError> {
+    Ok(engine.export_metrics(caller)?)
+}
+
+/// Declares metrics. `Err` inside lists the tests that failed.
 pub(crate) fn apply_metrics(
     engine: &Engine,
     caller: &Caller,
     yaml: &str,
-) -> Result<Value, ApiError> {
-    Ok(engine.apply_metrics(caller, yaml)?)
+) -> Result<Result<Value, Vec<Value>>, ApiError> {
+    Ok(match engine.apply_metrics(caller, yaml)? {
+        MetricsApplied::Applied(answer) => Ok(answer),
+        MetricsApplied::Refused(tests) => {
+            Err(tests.into_iter().map(Released::into_inner).collect())
+        }
+    })
 }
 
 /// Asks for a metric.
@@ -595,6 +624,82 @@ pub(crate) fn query_metric(
     body: &Value,
 ) -> Result<Value, ApiError> {
     Ok(engine.query_metric(caller, name, body)?.into_inner())
+}
+
+/// Asks for a metric as columns and rows.
+pub(crate) fn metric_rows(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    body: &Value,
+) -> Result<SqlAnswer, ApiError> {
+    Ok(engine.metric_rows(caller, name, body)?.into_inner())
+}
+
+/// Asks for a metric as a stream of Arrow's IPC format.
+pub(crate) fn metric_arrow(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    body: &Value,
+) -> Result<Vec<u8>, ApiError> {
+    Ok(engine.metric_arrow(caller, name, body)?.into_inner())
+}
+
+/// Prometheus' `query_range`.
+pub(crate) fn prometheus_range(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+    (start, end): (Timestamp, Timestamp),
+    step_ms: i64,
+) -> Result<Value, ApiError> {
+    Ok(engine.prometheus_range(caller, expression, start, end, step_ms)?.into_inner())
+}
+
+/// Prometheus' `query`.
+pub(crate) fn prometheus_instant(
+    engine: &Engine,
+    caller: &Caller,
+    expression: &str,
+    time: Option<Timestamp>,
+) -> Result<Value, ApiError> {
+    Ok(engine.prometheus_instant(caller, expression, time)?.into_inner())
+}
+
+/// Prometheus' `labels`.
+pub(crate) fn prometheus_labels(
+    engine: &Engine,
+    caller: &Caller,
+    matches: &[String],
+) -> Result<Value, ApiError> {
+    Ok(json!(engine.prometheus_labels(caller, matches)?))
+}
+
+/// Prometheus' `series`.
+pub(crate) fn prometheus_series(
+    engine: &Engine,
+    caller: &Caller,
+    matches: &[String],
+) -> Result<Value, ApiError> {
+    Ok(json!(engine.prometheus_series(caller, matches)?))
+}
+
+/// Prometheus' `label/…/values`.
+pub(crate) fn prometheus_values(
+    engine: &Engine,
+    caller: &Caller,
+    label: &str,
+    matches: &[String],
+    range: (Option<Timestamp>, Option<Timestamp>),
+) -> Result<Value, ApiError> {
+    let values = engine.prometheus_values(caller, label, matches, range)?;
+    Ok(values.map_or_else(|| json!([]), Released::into_inner))
+}
+
+/// Prometheus' `metadata`.
+pub(crate) fn prometheus_metadata(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.prometheus_metadata(caller)?)
 }
 
 /// Forgets a person.

@@ -7,6 +7,9 @@ use hyper::header::{ACCEPT, CONTENT_TYPE};
 /// The versions of Elasticsearch's API that `compatible-with` may name.
 const COMPATIBLE_VERSIONS: [u8; 2] = [8, 9];
 
+/// The media type of a stream of Arrow's IPC format.
+pub(crate) const ARROW: &str = "application/vnd.apache.arrow.stream";
+
 /// What the body of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -33,6 +36,8 @@ pub(crate) enum Accepted {
     Text,
     /// Comma-separated values.
     Csv,
+    /// A stream of Arrow's IPC format.
+    Arrow,
     /// Nothing in particular.
     Any,
 }
@@ -116,6 +121,7 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Result<Accepted, ApiError> {
             "application/yaml" | "application/x-yaml" | "text/yaml" => return Ok(Accepted::Yaml),
             "text/plain" | "text/html" => return Ok(Accepted::Text),
             "text/csv" => return Ok(Accepted::Csv),
+            ARROW => return Ok(Accepted::Arrow),
             "*/*" | "application/*" | "text/*" | "*" => return Ok(Accepted::Any),
             _ => {}
         }

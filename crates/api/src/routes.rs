@@ -4,8 +4,8 @@ use crate::elasticsearch::{
     bulk, cat, cluster, cursor, document, index, info, search, security, sql,
 };
 use crate::native::{
-    audit, changes, erasures, exposure, factors, keys, metrics, oidc, people, ring, rulings, scim,
-    tables,
+    audit, changes, erasures, exposure, factors, keys, metrics, oidc, people, prometheus, ring,
+    rulings, scim, tables,
 };
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
@@ -202,6 +202,20 @@ mod params {
         "with_profile_uid",
     ];
     pub(super) const SQL: &[&str] = &["delimiter"];
+    pub(super) const METRIC: &[&str] = &["version"];
+    pub(super) const EXPORT: &[&str] = &["form"];
+    pub(super) const PROMETHEUS: &[&str] = &[
+        "query",
+        "time",
+        "start",
+        "end",
+        "step",
+        "timeout",
+        "limit",
+        "match[]",
+        "metric",
+        "limit_per_metric",
+    ];
     pub(super) const RULINGS: &[&str] = &["table"];
     pub(super) const SCIM: &[&str] =
         &["filter", "startIndex", "count", "attributes", "excludedAttributes"];
@@ -310,17 +324,29 @@ fn elasticsearch() -> Vec<Route> {
 
 #[rustfmt::skip] // A table is read by its columns.
 fn native() -> Vec<Route> {
-    use Reads::{Json, Nothing, Yaml};
+    use Reads::{Form, Json, Nothing, Yaml};
     use Work::{Question, Quick, Write};
-    use params::{AUDIT, NONE, PROOF, REACH, RULINGS, SCIM};
+    use params::{AUDIT, EXPORT, METRIC, NONE, PROMETHEUS, PROOF, REACH, RULINGS, SCIM};
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
         route(&[Get],               "/_clerestory/metrics",           Nothing, Quick,    NONE,       known(metrics::list)),
         route(&[Put, Post],         "/_clerestory/metrics",           Yaml,    Write,    NONE,       known(metrics::apply)),
-        route(&[Get],               "/_clerestory/metrics/{name}",    Nothing, Quick,    NONE,       known(metrics::show)),
+        route(&[Get],               "/_clerestory/metrics/{name}",    Nothing, Quick,    METRIC,     known(metrics::show)),
+        route(&[Get],               "/_clerestory/metrics/{name}/_history", Nothing, Quick, NONE,    known(metrics::history)),
+        route(&[Get],               "/_clerestory/metrics/_export",   Nothing, Quick,    EXPORT,     known(metrics::export)),
         route(&[Post],              "/_clerestory/metrics/{name}",    Json,    Question, NONE,       known(metrics::query)),
         route(&[Post],              "/_metrics/{name}",               Json,    Question, NONE,       known(metrics::query)),
+        route(&[Get],               "/_prometheus/api/v1/query",      Nothing, Question, PROMETHEUS, known(prometheus::instant)),
+        route(&[Post],              "/_prometheus/api/v1/query",      Form,    Question, PROMETHEUS, known(prometheus::instant)),
+        route(&[Get],               "/_prometheus/api/v1/query_range", Nothing, Question, PROMETHEUS, known(prometheus::range)),
+        route(&[Post],              "/_prometheus/api/v1/query_range", Form,   Question, PROMETHEUS, known(prometheus::range)),
+        route(&[Get],               "/_prometheus/api/v1/labels",     Nothing, Quick,    PROMETHEUS, known(prometheus::labels)),
+        route(&[Post],              "/_prometheus/api/v1/labels",     Form,    Quick,    PROMETHEUS, known(prometheus::labels)),
+        route(&[Get],               "/_prometheus/api/v1/series",     Nothing, Quick,    PROMETHEUS, known(prometheus::series)),
+        route(&[Post],              "/_prometheus/api/v1/series",     Form,    Quick,    PROMETHEUS, known(prometheus::series)),
+        route(&[Get],               "/_prometheus/api/v1/label/{name}/values", Nothing, Question, PROMETHEUS, known(prometheus::values)),
+        route(&[Get],               "/_prometheus/api/v1/metadata",   Nothing, Quick,    PROMETHEUS, known(prometheus::metadata)),
         route(&[Get],               "/_clerestory/tables",            Nothing, Quick,    NONE,       known(tables::list)),
         route(&[Get],               "/_clerestory/tables/{index}",    Nothing, Quick,    NONE,       known(tables::show)),
         route(&[Get],               "/_clerestory/erasures",          Nothing, Question, NONE,       known(erasures::list)),

@@ -216,12 +216,46 @@ pub(crate) enum OutputFormat {
 pub(crate) enum Metric {
     /// Which metrics there are
     List(Listed),
-    /// How a metric is declared
-    Show(Named),
+    /// How a metric is declared, or was
+    Show(MetricShow),
     /// The numbers
     Query(MetricQuery),
-    /// Declare the metrics of a YAML file
+    /// Declare the metrics of a YAML file, if they answer what its tests expect
     Apply(MetricApply),
+    /// Who declared a metric, and when; the newest first
+    History(Named),
+    /// All metrics for another program; what is lost is named in the file
+    Export(MetricExport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricShow {
+    /// The metric
+    pub(crate) name: String,
+    /// Which version; 1 is the first, without it the newest
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u32>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricExport {
+    /// The form: the Open Semantic Interchange (Apache Ossie)
+    #[arg(long, value_enum, default_value_t = ExportForm::Osi)]
+    pub(crate) format: ExportForm,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// A form for other programs.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum ExportForm {
+    /// Open Semantic Interchange, YAML
+    Osi,
 }
 
 /// A command that only lists.
@@ -253,7 +287,7 @@ pub(crate) struct MetricQuery {
     /// Dimensions to split by
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     pub(crate) by: Vec<String>,
-    /// hour, day, week, month, or total for one number
+    /// minute, hour, day, week, month, quarter, year, or total for one number
     #[arg(long)]
     pub(crate) grain: Option<String>,
     /// From this time on, such as 2026-11-01 or now-7d
@@ -263,8 +297,11 @@ pub(crate) struct MetricQuery {
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
     /// In which days and longer begin, such as Europe/Paris
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", visible_alias = "tz")]
     pub(crate) time_zone: Option<String>,
+    /// With the time before: previous_period or previous_year; needs --from
+    #[arg(long, value_name = "WITH")]
+    pub(crate) compare: Option<String>,
     /// Only rows with this value, such as model=cam-3; may come several times
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     pub(crate) filters: Vec<String>,

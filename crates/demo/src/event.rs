@@ -22,11 +22,15 @@ pub enum Kind {
     Error,
     /// Somebody changed a setting.
     Setting,
+    /// A step on the way to being set up; the last one is the activation.
+    Setup,
+    /// The firmware stopped and started again.
+    Crash,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Activation,
         Kind::Connect,
         Kind::ConnectFailed,
@@ -35,6 +39,8 @@ impl Kind {
         Kind::ApiRequest,
         Kind::Error,
         Kind::Setting,
+        Kind::Setup,
+        Kind::Crash,
     ];
 
     /// The value of the field `kind`.
@@ -48,9 +54,23 @@ impl Kind {
             Kind::ApiRequest => "api_request",
             Kind::Error => "error",
             Kind::Setting => "setting",
+            Kind::Setup => "setup",
+            Kind::Crash => "crash",
         }
     }
 }
+
+/// The values of `step` on `setup`, in the order in which a device takes them.
+pub const SETUP_STEPS: [&str; 3] = ["started", "wifi", "cloud"];
+const SETUP_WORDS: [&str; 3] =
+    ["was switched on for the first time", "joined the network at home", "found its account"];
+/// A device that gives up halfway tries again after this part of all activations.
+const SECOND_TRY: usize = 20;
+/// A crash of the firmware, of a thousand events …
+const CRASHES_PER_MILLE: u32 = 4;
+/// … and with the firmware that fails to connect.
+const BAD_CRASHES_PER_MILLE: u32 = 9;
+const CRASH_REASONS: [&str; 3] = ["watchdog", "assert", "stack"];
 
 /// Why a connection failed: the values of `reason` on `connect_failed`.
 pub const FAILURE_REASONS: [&str; 6] =
@@ -69,7 +89,8 @@ const ERROR_WORDS: [&str; 4] =
     ["sensor gave no reading", "flash page worn out", "out of memory", "too hot, slowing down"];
 const VERBS: [&str; 5] = ["turn on", "turn off", "dim", "lock", "read state"];
 const SOURCES: [&str; 4] = ["app", "schedule", "voice", "button"];
-const PATHS: [&str; 6] = [
+/// What the app asks: the values of `endpoint` on `api_request`.
+pub const ENDPOINTS: [&str; 6] = [
     "/v1/devices/list",
     "/v1/devices/state",
     "/v1/scenes/run",
@@ -104,6 +125,12 @@ pub struct Event {
     pub rssi: Option<i64>,
     /// Tenths of a percent.
     pub battery_tenths: Option<i64>,
+    /// Place in [`SETUP_STEPS`], for steps of a setup.
+    pub step: Option<usize>,
+    /// Place in [`ENDPOINTS`], for requests.
+    pub endpoint: Option<usize>,
+    /// How many hours on a heartbeat speaks for.
+    pub hours_on: Option<i64>,
     /// Which words of the message.
     words: usize,
     random: Random,
@@ -174,7 +201,10 @@ impl Fleet {
             self.settings().first_day_ms + i64::from(hour) * HOUR_MS + place / (to - from) as i64;
         let day = hour / 24;
         let known = self.veterans + activated;
-        let device = if is_activation || known == 0 {
+        let setup = if is_activation { None } else { self.setup_at(number, activated as usize) };
+        let device = if let Some((device, _)) = setup {
+            device
+        } else if is_activation || known == 0 {
             known.min(self.settings().devices - 1)
         } else {
             self.awake_device(&mut random, known, day)
@@ -192,13 +222,43 @@ impl Fleet {
             latency_tenths: None,
             rssi: None,
             battery_tenths: None,
+            step: None,
+            endpoint: None,
+            hours_on: None,
             words: 0,
             random,
         };
-        if !is_activation {
-            event.draw_kind(self.bad_day() <= day);
+        match setup {
+            Some((_, step)) => {
+                event.kind = Kind::Setup;
+                event.step = Some(step);
+            }
+            None if !is_activation => event.draw_kind(self.bad_day() <= day),
+            None => {}
         }
         event
+    }
+
+    /// The device and the step, if event `number` is one of a setup. The three events before an
+    /// activation are its steps; of those before, some are steps of a device that gives up and is
+    /// set up much later.
+    fn setup_at(&self, number: u64, activated: usize) -> Option<(u32, usize)> {
+        let next = *self.activations.get(activated)?;
+        let before = activated.checked_sub(1).map_or(0, |last| self.activations[last] + 1);
+        let distance = next - number;
+        if next - before < 8 || !(1..=6).contains(&distance) {
+            return None;
+        }
+        let step = ((6 - distance) % 3) as usize;
+        if distance <= 3 {
+            return Some((self.veterans + activated as u32, step));
+        }
+        // One in three gives up, half of these after each step.
+        let mut random = Random::of(self.settings().seed, Stream::Setup, next);
+        let steps = if random.once_in(3) { 1 + random.below(3) as usize } else { 0 };
+        let later = activated + self.activations.len() / SECOND_TRY + 1;
+        let is_there = later < self.activations.len() && step < steps;
+        is_there.then(|| (self.veterans + later as u32, step))
     }
 
     /// A device that is not dormant; busy ones (those set up early) come more often.
@@ -220,9 +280,10 @@ impl Fleet {
 impl Event {
     fn draw_kind(&mut self, bad_days: bool) {
         let random = &mut self.random;
+        let bad = bad_days && FIRMWARES[self.firmware] == BAD_FIRMWARE;
+        let crashes = if bad { BAD_CRASHES_PER_MILLE } else { CRASHES_PER_MILLE };
         match random.below(1000) {
             0..240 => {
-                let bad = bad_days && FIRMWARES[self.firmware] == BAD_FIRMWARE;
                 let failures_per_mille = if bad { 310 } else { 60 };
                 self.rssi = Some(-40 - random.between(0, 40) - random.between(0, 12));
                 if random.below(1000) < failures_per_mille {
@@ -249,6 +310,7 @@ impl Event {
                 self.kind = Kind::Heartbeat;
                 self.rssi = Some(-40 - random.between(0, 40) - random.between(0, 12));
                 self.battery_tenths = Some(random.between(80, 1_001));
+                self.hours_on = Some(random.between(1, 25));
             }
             680..840 => {
                 self.kind = Kind::Command;
@@ -260,7 +322,8 @@ impl Event {
             }
             840..950 => {
                 self.kind = Kind::ApiRequest;
-                self.words = random.below(PATHS.len() as u32) as usize;
+                self.words = random.below(ENDPOINTS.len() as u32) as usize;
+                self.endpoint = Some(self.words);
                 self.latency_tenths = Some(random.between(30, 400) + random.between(0, 1_200));
                 self.status = match random.below(100) {
                     0..3 => "failed",
@@ -273,6 +336,12 @@ impl Event {
                 self.status = "failed";
                 self.words = random.below(ERROR_REASONS.len() as u32) as usize;
                 self.reason = Some(ERROR_REASONS[self.words]);
+            }
+            draw if draw >= 1000 - crashes => {
+                self.kind = Kind::Crash;
+                self.status = "failed";
+                self.words = random.below(CRASH_REASONS.len() as u32) as usize;
+                self.reason = Some(CRASH_REASONS[self.words]);
             }
             _ => {
                 self.kind = Kind::Setting;
@@ -313,6 +382,16 @@ impl Event {
         if let Some(battery) = self.battery_tenths {
             json::key(out, "battery");
             json::tenths(out, battery);
+        }
+        if let Some(step) = self.step {
+            json::string(out, "step", SETUP_STEPS[step]);
+        }
+        if let Some(endpoint) = self.endpoint {
+            json::string(out, "endpoint", ENDPOINTS[endpoint]);
+        }
+        if let Some(hours) = self.hours_on {
+            json::key(out, "hours_on");
+            json::number(out, hours);
         }
         json::key(out, "message");
         out.push(b'"');
@@ -355,7 +434,7 @@ impl Event {
                     .words(" ms");
             }
             Kind::ApiRequest => {
-                text.words("GET ").words(PATHS[self.words]).words(" answered ");
+                text.words("GET ").words(ENDPOINTS[self.words]).words(" answered ");
                 text.words(match self.status {
                     "failed" => "503",
                     "denied" => "403",
@@ -375,6 +454,16 @@ impl Event {
             Kind::Setting => {
                 text.words("setting ").words(SETTINGS[self.words]).words(" of ").words(noun);
                 text.words(" changed from the app");
+            }
+            Kind::Setup => {
+                text.words("new ").words(noun).words(" ");
+                text.words(SETUP_WORDS[self.step.unwrap_or(0)]).words(", signal ");
+                text.number(-40 - i64::from(self.random.below(40))).words(" dBm");
+            }
+            Kind::Crash => {
+                text.words(noun).words(" crashed and started again: ");
+                text.words(CRASH_REASONS[self.words]).words(", up for ");
+                text.number(1 + i64::from(self.random.below(300))).words(" hours");
             }
         }
     }
@@ -428,7 +517,8 @@ mod tests {
     #[test]
     fn nothing_happens_on_a_device_before_it_is_set_up() {
         let fleet = fleet();
-        for event in fleet.events_in(0..60_000) {
+        let after_setup = fleet.events_in(0..60_000).filter(|event| event.kind != Kind::Setup);
+        for event in after_setup {
             assert!(fleet.devices()[event.device as usize].activated_at <= event.at_ms);
         }
         let activations = fleet.events_in(0..60_000).filter(|event| event.kind == Kind::Activation);
@@ -436,9 +526,30 @@ mod tests {
     }
 
     #[test]
+    fn a_setup_takes_its_steps_in_order_and_some_give_up() {
+        let fleet = fleet();
+        let mut way: Vec<Vec<usize>> = vec![Vec::new(); 500];
+        for event in fleet.events_in(0..60_000) {
+            let step = match event.kind {
+                Kind::Setup => event.step.unwrap(),
+                Kind::Activation => SETUP_STEPS.len(),
+                _ => continue,
+            };
+            way[event.device as usize].push(step);
+        }
+        let new = &way[200..];
+        assert!(new.iter().all(|way| way.ends_with(&[0, 1, 2, 3])), "{new:?}");
+        let gave_up = new.iter().filter(|way| way.len() > 4).count();
+        assert!((50..150).contains(&gave_up), "{gave_up} of 300 tried twice");
+        assert!(
+            new.iter().all(|way| way[..way.len() - 4].iter().enumerate().all(|(n, s)| n == *s))
+        );
+    }
+
+    #[test]
     fn every_kind_comes_and_messages_are_short() {
         let fleet = fleet();
-        let mut seen = [0_u32; 8];
+        let mut seen = [0_u32; 10];
         for event in fleet.events_in(0..60_000) {
             seen[event.kind as usize] += 1;
             let mut message = Vec::new();

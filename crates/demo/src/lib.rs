@@ -5,7 +5,8 @@
 //!   any order.
 //! * [`Chunk`] is a ready `_bulk` body. [`Fleet::chunks`] yields all tables as chunks, the people
 //!   and devices first, then the events in the order of time.
-//! * [`tables`] has the mapping of each table, [`METRICS`] the declared metrics.
+//! * [`tables`] has the mapping of each table, [`METRICS`] the declared metrics. [`SAAS_METRICS`]
+//!   are those of a plain web product, over the table [`SAAS_TABLE`].
 //! * [`Oracle`] computes the right answers of those metrics from the generator itself, without any
 //!   database.
 //!
@@ -32,10 +33,10 @@ mod random;
 mod tables;
 mod words;
 
-pub use event::{Event, Events, FAILURE_REASONS, Kind};
+pub use event::{ENDPOINTS, Event, Events, FAILURE_REASONS, Kind, SETUP_STEPS};
 pub use fleet::{
     BAD_FIRMWARE, Device, FIRMWARES, Fleet, FleetSettings, MODELS, REGIONS, SettingsError,
 };
 pub use oracle::Oracle;
 pub use people::User;
-pub use tables::{Chunk, Chunks, METRICS, TableSpec, tables};
+pub use tables::{Chunk, Chunks, METRICS, SAAS_METRICS, SAAS_TABLE, TableSpec, tables};

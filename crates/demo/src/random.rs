@@ -53,6 +53,7 @@ pub(crate) enum Stream {
     Device,
     Event,
     Measurement,
+    Setup,
 }
 
 fn mix(mut bits: u64) -> u64 {

@@ -61,6 +61,7 @@ pub use erase::EraseRequest;
 pub use error::EngineError;
 pub use exposure::WhoRead;
 pub use mapping::{render_index, render_mapping, render_settings};
+pub use metric::MetricsApplied;
 pub use offline::{
     AuditCheck, AuditEvidence, check_key_ring, refresh_key_ring, rewrap_key_ring, verify_audit,
     verify_store,

@@ -1,79 +1,25 @@
 //! Declared metrics: applied as files, kept with their history, asked by name.
 
+mod apply;
+mod kept;
+mod prometheus;
+
+pub use apply::MetricsApplied;
+pub(crate) use kept::Metrics;
+
 use crate::Engine;
 use crate::error::EngineError;
 use crate::read::{Wanted, release};
-use model::Timestamp;
-use protection::audit::{Event, EventKind};
+use crate::sql::{SqlAnswer, SqlColumn};
+use arrow::ipc::writer::StreamWriter;
+use kept::Applied;
+use protection::Released;
 use protection::caller::Caller;
 use protection::grant::Action;
-use protection::{RecordStore, Released};
-use query::Limits;
-use query::metrics::{self, Empty, Metric, MetricKind, MetricModel, MetricQuery};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value as Json, json};
+use query::metrics::{self, Empty, Metric, MetricAnswer, MetricKind, MetricPlan, MetricQuery};
+use query::{Limits, Scope};
+use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
-
-/// The kind of the catalog's records that hold applied files.
-const RECORDS: &str = "metric_file";
-
-/// An applied file as it is kept.
-#[derive(Serialize, Deserialize)]
-struct StoredFile {
-    by: String,
-    at: i64,
-    yaml: String,
-}
-
-/// One applied file.
-struct Applied {
-    by: String,
-    at: Timestamp,
-    yaml: String,
-    model: MetricModel,
-}
-
-/// All files that were ever applied, oldest first. A metric is what the newest file that declares
-/// it says.
-pub(crate) struct Metrics {
-    files: Vec<Arc<Applied>>,
-}
-
-impl Metrics {
-    /// Reads them from the catalog.
-    pub(crate) fn load(records: &dyn RecordStore) -> Result<Metrics, String> {
-        let mut stored = records.list(RECORDS).map_err(|error| error.to_string())?;
-        stored.sort();
-        let mut files = Vec::with_capacity(stored.len());
-        for (number, bytes) in stored {
-            let file: StoredFile = serde_json::from_slice(&bytes)
-                .map_err(|_| format!("metric file {number} is damaged"))?;
-            let model = MetricModel::parse(&file.yaml)
-                .map_err(|error| format!("metric file {number}: {error}"))?;
-            let at = Timestamp(file.at);
-            files.push(Arc::new(Applied { by: file.by, at, yaml: file.yaml, model }));
-        }
-        Ok(Metrics { files })
-    }
-
-    /// The newest file that declares `name`.
-    fn find(&self, name: &str) -> Option<&Arc<Applied>> {
-        self.files.iter().rev().find(|file| file.model.metric(name).is_some())
-    }
-
-    /// The file that declares `name` now.
-    pub(crate) fn model_of(&self, name: &str) -> Option<&MetricModel> {
-        self.find(name).map(|file| &file.model)
-    }
-
-    pub(crate) fn names(&self) -> Vec<&str> {
-        let all = self.files.iter().flat_map(|file| file.model.metrics());
-        let mut names: Vec<&str> = all.map(|metric| metric.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-}
 
 impl Engine {
     /// All metrics, by name.
@@ -84,32 +30,40 @@ impl Engine {
         self.may_ask(caller)?;
         let metrics = self.metrics.read();
         let declared = metrics.names().into_iter().filter_map(|name| {
-            let file = metrics.find(name)?;
-            Some(describe(file, file.model.metric(name)?))
+            let versions = metrics.versions(name);
+            let file = versions.last()?;
+            Some(describe(file, file.model.metric(name)?, versions.len()))
         });
         Ok(declared.collect())
     }
 
-    /// One metric: how it is declared, by whom, and what it was before.
+    /// One metric: how it is declared, by whom, and what it was before. `version` counts from 1;
+    /// without it the newest is shown.
     ///
     /// # Errors
-    /// 404 if there is none of this name.
-    pub fn metric(&self, caller: &Caller, name: &str) -> Result<Json, EngineError> {
+    /// 404 if there is none of this name or number.
+    pub fn metric(
+        &self,
+        caller: &Caller,
+        name: &str,
+        version: Option<usize>,
+    ) -> Result<Json, EngineError> {
         self.may_ask(caller)?;
         let metrics = self.metrics.read();
-        let file = metrics.find(name).ok_or_else(|| no_metric(name))?;
+        let versions = metrics.versions(name);
+        if versions.is_empty() {
+            return Err(no_metric(name));
+        }
+        let number = version.unwrap_or(versions.len());
+        let file = number.checked_sub(1).and_then(|at| versions.get(at)).ok_or_else(|| {
+            let reason = format!("metric [{name}] has versions 1 to {}", versions.len());
+            EngineError::new(404, "resource_not_found_exception", reason)
+        })?;
         let metric = file.model.metric(name).ok_or_else(|| no_metric(name))?;
-        let history: Vec<Json> = metrics
-            .files
-            .iter()
-            .rev()
-            .filter(|file| file.model.metric(name).is_some())
-            .map(|file| json!({ "by": file.by, "at": file.at.to_rfc3339() }))
-            .collect();
-        let mut shown = describe(file, metric);
+        let mut shown = describe(file, metric, number);
         if let Json::Object(shown) = &mut shown {
             shown.insert("yaml".to_owned(), json!(file.yaml));
-            shown.insert("history".to_owned(), Json::Array(history));
+            shown.insert("history".to_owned(), history(&versions));
             let known = self.known_tables(caller);
             let query = MetricQuery::default();
             let plan = metrics::plan(&file.model, name, &query, &known, &self.pseudonyms);
@@ -118,45 +72,42 @@ impl Engine {
         Ok(shown)
     }
 
-    /// Declares the metrics of a YAML file. Metrics of the same name are replaced; what they were
-    /// stays in the history.
+    /// The versions of a metric, the newest first: `[{"version", "by", "at"}]`.
     ///
     /// # Errors
-    /// 400 with the line of the first mistake; 403 without the right to declare metrics.
-    pub fn apply_metrics(&self, caller: &Caller, yaml: &str) -> Result<Json, EngineError> {
-        if !self.may_at_all(caller, Action::DefineMetric) {
-            return Err(EngineError::forbidden("your roles do not let you declare metrics"));
+    /// 404 if there is none of this name.
+    pub fn metric_history(&self, caller: &Caller, name: &str) -> Result<Json, EngineError> {
+        self.may_ask(caller)?;
+        let metrics = self.metrics.read();
+        match metrics.versions(name).as_slice() {
+            [] => Err(no_metric(name)),
+            versions => Ok(history(versions)),
         }
-        let wrong = |error: metrics::ModelError| {
-            EngineError::new(400, "parsing_exception", error.to_string())
-        };
-        let model = MetricModel::parse(yaml).map_err(wrong)?;
-        model.check(&self.known_tables(caller), &self.pseudonyms).map_err(wrong)?;
-        let names: Vec<String> = model.metrics().iter().map(|metric| metric.name.clone()).collect();
-
-        let mut metrics = self.metrics.write();
-        self.record(&Event {
-            policy: self.policies.version(),
-            action: Some(Action::DefineMetric),
-            subject: names.join(", "),
-            outcome: "allowed".to_owned(),
-            ..Event::by(EventKind::MetricDefined, caller)
-        })?;
-        let at = self.clock.now();
-        let stored = StoredFile { by: caller.name().to_owned(), at: at.0, yaml: yaml.to_owned() };
-        let bytes = serde_json::to_vec(&stored)
-            .map_err(|_| EngineError::internal("a metric file that cannot be written"))?;
-        let number = format!("{:08}", metrics.files.len());
-        let records: &dyn RecordStore = &**self.store.catalog();
-        records
-            .put(RECORDS, &number, &bytes)
-            .map_err(|error| EngineError::unavailable(error.to_string()))?;
-        metrics.files.push(Arc::new(Applied { by: stored.by, at, yaml: stored.yaml, model }));
-        Ok(json!({ "acknowledged": true, "metrics": names }))
     }
 
-    /// Answers a metric: `{"grain", "dimensions", "filters", "from", "to", "time_zone"}`, all
-    /// optional.
+    /// All metrics in force in the form of the Open Semantic Interchange (Apache Ossie): YAML. What
+    /// that form has no word for stands beside it, and is named in comments at the top.
+    ///
+    /// # Errors
+    /// If the caller may not ask for numbers.
+    pub fn export_metrics(&self, caller: &Caller) -> Result<String, EngineError> {
+        self.may_ask(caller)?;
+        let metrics = self.metrics.read();
+        let models = metrics.in_force();
+        let newest = |file: &Arc<Applied>| {
+            let declared = file.model.metrics().iter();
+            let in_force = declared.filter(|metric| {
+                metrics.find(&metric.name).is_some_and(|newest| Arc::ptr_eq(newest, file))
+            });
+            in_force.cloned().collect::<Vec<_>>()
+        };
+        let models: Vec<(&metrics::MetricModel, Vec<Metric>)> =
+            models.iter().map(|file| (&file.model, newest(file))).collect();
+        Ok(metrics::to_osi(&models, &self.known_tables(caller))?)
+    }
+
+    /// Answers a metric: `{"grain", "dimensions", "filters", "from", "to", "time_zone",
+    /// "compare"}`, all optional.
     ///
     /// # Errors
     /// 404 for an unknown metric, 400 for a question it cannot answer, 403 for fields that the
@@ -167,11 +118,76 @@ impl Engine {
         name: &str,
         body: &Json,
     ) -> Result<Released<Json>, EngineError> {
+        let (scope, plan, answer) = self.ask_metric(caller, name, body)?;
+        let mut shown = answer.to_json();
+        if let Json::Object(shown) = &mut shown {
+            shown.insert("metric".to_owned(), json!(name));
+            shown.insert("sql".to_owned(), json!(plan.sql()));
+        }
+        release(&scope, shown, answer.rows.len() as u64)
+    }
+
+    /// The same answer as columns and rows.
+    ///
+    /// # Errors
+    /// As [`Engine::query_metric`].
+    pub fn metric_rows(
+        &self,
+        caller: &Caller,
+        name: &str,
+        body: &Json,
+    ) -> Result<Released<SqlAnswer>, EngineError> {
+        let (scope, _, answer) = self.ask_metric(caller, name, body)?;
+        let columns = answer.columns.iter();
+        let column =
+            |of: &query::sql::ColumnInfo| SqlColumn { name: of.name.clone(), ty: of.ty.clone() };
+        let rows = SqlAnswer { columns: columns.map(column).collect(), rows: answer.to_rows() };
+        release(&scope, rows, answer.rows.len() as u64)
+    }
+
+    /// The same answer as a stream of Arrow's IPC format.
+    ///
+    /// # Errors
+    /// As [`Engine::query_metric`].
+    pub fn metric_arrow(
+        &self,
+        caller: &Caller,
+        name: &str,
+        body: &Json,
+    ) -> Result<Released<Vec<u8>>, EngineError> {
+        let (scope, _, answer) = self.ask_metric(caller, name, body)?;
+        let batch = answer.to_arrow()?;
+        let written = StreamWriter::try_new(Vec::new(), &batch.schema()).and_then(|mut writer| {
+            writer.write(&batch)?;
+            writer.finish()?;
+            writer.into_inner()
+        });
+        let bytes = written.map_err(|_| EngineError::internal("writing Arrow"))?;
+        release(&scope, bytes, answer.rows.len() as u64)
+    }
+
+    /// Plans, authorises and runs a question to a metric.
+    fn ask_metric(
+        &self,
+        caller: &Caller,
+        name: &str,
+        body: &Json,
+    ) -> Result<(Scope, MetricPlan, MetricAnswer), EngineError> {
         self.may_ask(caller)?;
         let file = self.metrics.read().find(name).cloned().ok_or_else(|| no_metric(name))?;
         let query = MetricQuery::from_json(body, self.clock.now())?;
+        self.run_metric(caller, &file.model, name, &query)
+    }
+
+    fn run_metric(
+        &self,
+        caller: &Caller,
+        model: &metrics::MetricModel,
+        name: &str,
+        query: &MetricQuery,
+    ) -> Result<(Scope, MetricPlan, MetricAnswer), EngineError> {
         let known = self.known_tables(caller);
-        let plan = metrics::plan(&file.model, name, &query, &known, &self.pseudonyms)?;
+        let plan = metrics::plan(model, name, query, &known, &self.pseudonyms)?;
         let tables = plan.tables().to_vec();
         let scope = self.scope(
             caller,
@@ -183,13 +199,25 @@ impl Engine {
             },
         )?;
         let answer = plan.run(&scope, &Limits::standard())?;
-        let rows = answer.rows.len() as u64;
-        let mut shown = answer.to_json();
-        if let Json::Object(shown) = &mut shown {
-            shown.insert("metric".to_owned(), json!(name));
-            shown.insert("sql".to_owned(), json!(plan.sql()));
-        }
-        release(&scope, shown, rows)
+        Ok((scope, plan, answer))
+    }
+
+    /// Plans a metric that stands in a statement of SQL.
+    pub(crate) fn metric_in_sql(
+        &self,
+        caller: &Caller,
+        name: &str,
+        body: &Json,
+    ) -> Result<MetricPlan, query::QueryError> {
+        let not_there = || {
+            let metrics = self.metrics.read();
+            let names = metrics.names().join(", ");
+            query::QueryError::Invalid(format!("there is no metric `{name}`; there are {names}"))
+        };
+        let file = self.metrics.read().find(name).cloned().ok_or_else(not_there)?;
+        let query = MetricQuery::from_json(body, self.clock.now())?;
+        let known = self.known_tables(caller);
+        metrics::plan(&file.model, name, &query, &known, &self.pseudonyms)
     }
 
     fn may_ask(&self, caller: &Caller) -> Result<(), EngineError> {
@@ -200,29 +228,63 @@ impl Engine {
     }
 }
 
+impl crate::read::AnswerSize for Vec<u8> {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
 fn no_metric(name: &str) -> EngineError {
     let reason =
         format!("there is no metric [{name}]; `clerestory metric list` names those there are");
     EngineError::new(404, "resource_not_found_exception", reason)
 }
 
-fn describe(file: &Applied, metric: &Metric) -> Json {
-    let kind = match metric.kind {
-        MetricKind::Simple { .. } => "simple",
-        MetricKind::Ratio { .. } => "ratio",
-    };
+fn history(versions: &[&Arc<Applied>]) -> Json {
+    let shown = (1..).zip(versions).map(
+        |(number, file)| json!({ "version": number, "by": file.by, "at": file.at.to_rfc3339() }),
+    );
+    let mut shown: Vec<Json> = shown.collect();
+    shown.reverse();
+    Json::Array(shown)
+}
+
+fn describe(file: &Applied, metric: &Metric, version: usize) -> Json {
+    let measures = file.model.measures_of(metric).into_iter();
     let measures: Vec<&str> =
-        file.model.measures_of(metric).iter().map(|measure| measure.name.as_str()).collect();
-    json!({
+        measures.filter(|measure| !measure.is_hidden()).map(|m| m.name.as_str()).collect();
+    let mut shown = json!({
         "name": metric.name,
         "label": metric.label,
         "description": metric.description,
-        "type": kind,
+        "type": metric.kind.as_str(),
         "measures": measures,
         "grain": metric.grain.as_str(),
         "dimensions": metric.dimensions,
         "empty": match metric.empty { Empty::Zero => "zero", Empty::Gap => "gap" },
+        "version": version,
+        "tests": file.model.tests().iter().filter(|test| test.metric == metric.name).count(),
         "applied_by": file.by,
         "applied_at": file.at.to_rfc3339(),
-    })
+    });
+    let mut more = Map::new();
+    match &metric.kind {
+        MetricKind::Derived { expression } => {
+            more.insert("expression".to_owned(), json!(expression.to_string()));
+        }
+        MetricKind::Conversion(funnel) => {
+            more.insert("steps".to_owned(), json!(funnel.steps()));
+            more.insert("entity".to_owned(), json!(funnel.entity()));
+        }
+        MetricKind::Retention(retained) => {
+            more.insert("periods".to_owned(), json!(retained.periods()));
+            more.insert("period".to_owned(), json!(retained.unit().as_str()));
+            more.insert("entity".to_owned(), json!(retained.entity()));
+        }
+        _ => {}
+    }
+    if let Json::Object(shown) = &mut shown {
+        shown.extend(more);
+    }
+    shown
 }

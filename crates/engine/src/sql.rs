@@ -58,7 +58,8 @@ impl Engine {
     ) -> Result<Released<SqlAnswer>, EngineError> {
         let text = with_params(text, params)?;
         let known = self.known_tables(caller);
-        let plan = query::sql::plan(&text, &known, &self.pseudonyms)?;
+        let metric = |name: &str, body: &Json| self.metric_in_sql(caller, name, body);
+        let plan = query::sql::plan_with(&text, &known, &self.pseudonyms, &metric)?;
         let tables: Vec<Arc<Table>> = plan.tables().to_vec();
         let scope = self.scope(
             caller,

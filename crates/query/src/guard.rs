@@ -125,6 +125,21 @@ pub(crate) fn mentions(question: &Question, see: &mut dyn FnMut(&str, Role)) {
                 }
             }
         }
+        Ask::Funnel(funnel) => {
+            see(&funnel.entity, Role::Measure);
+            see(&funnel.time, Role::Measure);
+            funnel.groups.iter().for_each(|group| mentions_of_group(&group.by, see));
+            mentions_of_filter(&funnel.first, see);
+            funnel.then.iter().for_each(|filter| mentions_of_filter(filter, see));
+        }
+        Ask::Retention(retention) => {
+            see(&retention.entity, Role::Measure);
+            see(&retention.time, Role::Measure);
+            retention.groups.iter().for_each(|group| mentions_of_group(&group.by, see));
+            for filter in [&retention.born, &retention.among, &retention.active] {
+                mentions_of_filter(filter, see);
+            }
+        }
     }
 }
 
@@ -148,7 +163,8 @@ fn mentions_of_group(by: &GroupBy, see: &mut dyn FnMut(&str, Role)) {
         GroupBy::Terms(field)
         | GroupBy::Date { field, .. }
         | GroupBy::Number { field, .. }
-        | GroupBy::Ranges { field, .. } => see(field, Role::Group),
+        | GroupBy::Ranges { field, .. }
+        | GroupBy::Mapped { field, .. } => see(field, Role::Group),
         GroupBy::Filters(filters) => {
             filters.iter().for_each(|filter| mentions_of_filter(filter, see));
         }

@@ -34,7 +34,8 @@ pub use guard::uses;
 pub use leaf::LeafExec;
 pub use limits::{Cancel, Limits};
 pub use question::{
-    Ask, Group, GroupBy, Interval, Measure, MeasureOf, OutColumn, Question, SortBy, SortKey,
+    Ask, Funnel, Group, GroupBy, Interval, Mapping, Measure, MeasureOf, OutColumn, PERIODS_MAX,
+    Question, Retention, SortBy, SortKey,
 };
 
 use arrow::record_batch::RecordBatch;

@@ -47,7 +47,62 @@ pub enum Ask {
         /// What is computed for each group.
         measures: Vec<MeasureOf>,
     },
+    /// How far entities come through steps in order. One output row per group and step: columns
+    /// `g0…`, `step` (UInt32 from 1), `entities` (UInt64), `median_ms` (Float64, from the first
+    /// step to this one; null for the first). The filter of the question is not asked.
+    Funnel(Funnel),
+    /// How many entities come back. One output row per group and period that could be seen: columns
+    /// `g0…`, `period` (UInt32), `entities` (UInt64, those that were active in it), `of` (UInt64,
+    /// those that could have been). The filter of the question is not asked.
+    Retention(Retention),
 }
+
+/// A way of entities through steps. Rows of one entity count in the order of time; of rows with
+/// the same time those of earlier steps come first. A row that fits several steps counts for the
+/// first of them.
+#[derive(Clone, Debug)]
+pub struct Funnel {
+    /// The keyword that says which entity a row is about.
+    pub entity: String,
+    /// The date that says when.
+    pub time: String,
+    /// Groups of rows of the first step. An entity counts once in each group that it starts in.
+    pub groups: Vec<Group>,
+    /// Rows of the first step.
+    pub first: Filter,
+    /// Rows of each step after it.
+    pub then: Vec<Filter>,
+    /// The last step comes at most so long after the first, in milliseconds.
+    pub window_ms: i64,
+}
+
+/// Entities that are born once and may come back.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// The keyword that says which entity a row is about.
+    pub entity: String,
+    /// The date that says when.
+    pub time: String,
+    /// Groups of the rows of birth.
+    pub groups: Vec<Group>,
+    /// An entity is born with its first row of these.
+    pub born: Filter,
+    /// Only entities whose row of birth fits this.
+    pub among: Filter,
+    /// Rows with which an entity is active.
+    pub active: Filter,
+    /// The unit in which periods are counted from that of the birth.
+    pub unit: Interval,
+    /// Where these units begin.
+    pub time_zone: chrono_tz::Tz,
+    /// Which periods are wanted, ascending, at most [`PERIODS_MAX`].
+    pub periods: Vec<u32>,
+    /// Nothing from this moment on was seen yet, in milliseconds since 1970.
+    pub until: Option<i64>,
+}
+
+/// How many periods one question about retention may want.
+pub const PERIODS_MAX: usize = 64;
 
 /// One output column of [`Ask::Rows`] and [`Ask::Top`].
 #[derive(Clone, Debug, PartialEq)]
@@ -141,6 +196,32 @@ pub enum GroupBy {
     },
     /// The place of each filter that the row matches: UInt32.
     Filters(Vec<Filter>),
+    /// What another table says about the value: Utf8. Rows whose value it does not know are missing.
+    Mapped {
+        /// The keyword field.
+        field: String,
+        /// What is said about it.
+        mapping: std::sync::Arc<Mapping>,
+    },
+}
+
+/// What is known about keywords: to each at most one value.
+#[derive(Clone, Default)]
+pub struct Mapping {
+    /// Where it is from, for people.
+    pub name: String,
+    /// The distinct values.
+    pub values: Vec<String>,
+    /// The place of its value for each keyword.
+    pub of: std::collections::HashMap<String, u32>,
+    /// The fewest people of a group that it makes, where its table is only told about in groups.
+    pub least: Option<u32>,
+}
+
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mapping({}, {} values)", self.name, self.values.len())
+    }
 }
 
 /// Length of a date interval.

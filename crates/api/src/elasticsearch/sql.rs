@@ -85,7 +85,7 @@ fn format(request: &Request) -> Result<Format, ApiError> {
         None => Ok(match media::accepted(&request.headers)? {
             Accepted::Text => Format::Text,
             Accepted::Csv => Format::Csv,
-            Accepted::Json(_) | Accepted::Yaml | Accepted::Any => Format::Json,
+            Accepted::Json(_) | Accepted::Yaml | Accepted::Arrow | Accepted::Any => Format::Json,
         }),
     }
 }
@@ -119,7 +119,8 @@ fn cell(value: &Value) -> String {
     }
 }
 
-fn separated(rows: &SqlAnswer, delimiter: u8, media_type: &'static str) -> Answer {
+/// Rows with a separator between their cells, their names first.
+pub(crate) fn separated(rows: &SqlAnswer, delimiter: u8, media_type: &'static str) -> Answer {
     let mut writer = csv::WriterBuilder::new()
         .delimiter(delimiter)
         .terminator(csv::Terminator::CRLF)

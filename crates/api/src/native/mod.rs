@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod metrics;
 pub(crate) mod oidc;
 pub(crate) mod people;
+pub(crate) mod prometheus;
 pub(crate) mod ring;
 pub(crate) mod rulings;
 pub(crate) mod scim;

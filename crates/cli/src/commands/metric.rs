@@ -1,7 +1,10 @@
-//! `metric`: list, show, query, apply.
+//! `metric`: list, show, query, apply, history, export.
 
 use super::sql::as_table;
-use crate::arguments::{Listed, Metric, MetricApply, MetricQuery, Named, OutputFormat};
+use crate::arguments::{
+    ExportForm, Listed, Metric, MetricApply, MetricExport, MetricQuery, MetricShow, Named,
+    OutputFormat,
+};
 use crate::client::{Body, Client, encoded};
 use crate::failure::{Doing, Failure, Result};
 use crate::table;
@@ -16,6 +19,8 @@ pub(super) fn run(typed: &Metric) -> Result<()> {
         Metric::Show(typed) => show(typed),
         Metric::Query(typed) => query(typed),
         Metric::Apply(typed) => apply(typed),
+        Metric::History(typed) => history(typed),
+        Metric::Export(typed) => export(typed),
     }
 }
 
@@ -49,14 +54,41 @@ fn list(typed: &Listed) -> Result<()> {
     Ok(())
 }
 
-fn show(typed: &Named) -> Result<()> {
-    let path = format!("{ROOT}/{}", encoded(&typed.name));
+fn show(typed: &MetricShow) -> Result<()> {
+    let mut path = format!("{ROOT}/{}", encoded(&typed.name));
+    if let Some(version) = typed.version {
+        path.push_str(&format!("?version={version}"));
+    }
     let answer = Client::connect(&typed.connection)?.json("GET", &path, Body::Nothing)?;
     if typed.json {
         println!("{answer}");
     } else {
         println!("{answer:#}");
     }
+    Ok(())
+}
+
+fn history(typed: &Named) -> Result<()> {
+    let path = format!("{ROOT}/{}/_history", encoded(&typed.name));
+    let answer = Client::connect(&typed.connection)?.json("GET", &path, Body::Nothing)?;
+    if typed.json {
+        println!("{answer}");
+        return Ok(());
+    }
+    let versions = answer["versions"].as_array().cloned().unwrap_or_default();
+    let row = |version: &Value| ["version", "by", "at"].map(|key| version[key].clone()).to_vec();
+    let rows: Vec<Vec<Value>> = versions.iter().map(row).collect();
+    print!("{}", table::render(&["version", "by", "at"].map(str::to_owned), &rows));
+    Ok(())
+}
+
+fn export(typed: &MetricExport) -> Result<()> {
+    let ExportForm::Osi = typed.format;
+    let path = format!("{ROOT}/_export?form=osi");
+    let answer =
+        Client::connect(&typed.connection)?.send("GET", &path, Body::Nothing)?.success()?;
+    let text = String::from_utf8(answer.body).doing(|| "the answer is no text".to_owned())?;
+    print!("{text}");
     Ok(())
 }
 
@@ -81,6 +113,7 @@ fn question(typed: &MetricQuery) -> Result<Value> {
         ("from", &typed.from),
         ("to", &typed.to),
         ("time_zone", &typed.time_zone),
+        ("compare", &typed.compare),
     ];
     for (name, text) in texts {
         if let Some(text) = text {
@@ -130,9 +163,30 @@ fn apply(typed: &MetricApply) -> Result<()> {
         std::fs::read_to_string(&typed.file)
             .doing(|| format!("cannot read `{}`", typed.file.display()))?
     };
-    let answer = Client::connect(&typed.connection)?.json("PUT", ROOT, Body::Yaml(&text))?;
+    let answer = Client::connect(&typed.connection)?.send("PUT", ROOT, Body::Yaml(&text))?;
+    if let Some(difference) = difference(&answer.body) {
+        return Err(Failure::new(difference));
+    }
+    let answer: Value = serde_json::from_slice(&answer.success()?.body)
+        .doing(|| "the answer is no JSON".to_owned())?;
     println!("{answer}");
     Ok(())
+}
+
+/// How the metrics answer otherwise than the file expects, if that is what the server says.
+fn difference(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let tests = body["error"]["tests"].as_array()?;
+    let mut text =
+        String::from("nothing was changed, because metrics do not answer as the file expects");
+    for test in tests {
+        let metric = table::visible(test["metric"].as_str().unwrap_or(""));
+        text.push_str(&format!("\n\nline {}: a test of `{metric}`", test["line"]));
+        for line in test["differs"].as_array().into_iter().flatten() {
+            text.push_str(&format!("\n  {}", table::visible(line.as_str().unwrap_or(""))));
+        }
+    }
+    Some(text)
 }
 
 #[cfg(test)]
@@ -155,10 +209,10 @@ mod tests {
     fn what_is_typed_becomes_a_question() {
         assert_eq!(asked("").unwrap(), json!({}));
         let full =
-            asked("--by model,firmware --grain day --from 2026-11-01 --where model=cam-3").unwrap();
+            asked("--by model,firmware --grain day --from 2026-11-01 --where model=cam-3 --compare previous_year --tz Asia/Tokyo").unwrap();
         let expected = json!({
             "grain": "day", "from": "2026-11-01", "dimensions": ["model", "firmware"],
-            "filters": { "model": ["cam-3"] },
+            "filters": { "model": ["cam-3"] }, "compare": "previous_year", "time_zone": "Asia/Tokyo",
         });
         assert_eq!(full, expected);
         assert_eq!(asked("--where model").unwrap_err().exit_code(), 2);

@@ -124,6 +124,7 @@ impl Rows {
                 self.top(rows, keys, *limit, after, columns)
             }
             Ask::Fold { groups, measures } => self.fold(&rows, groups, measures),
+            Ask::Funnel(_) | Ask::Retention(_) => panic!("Elasticsearch has no word for these"),
         }
     }
 
@@ -331,6 +332,7 @@ impl Rows {
             GroupBy::Filters(filters) => {
                 places(filters.iter().map(|filter| self.matches(row, filter)))
             }
+            GroupBy::Mapped { .. } => panic!("Elasticsearch joins nothing"),
         }
     }
 

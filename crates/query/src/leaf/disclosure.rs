@@ -22,10 +22,11 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt64Array};
 use arrow::datatypes::UInt64Type;
 use arrow::row::{RowConverter, SortField};
 use model::{Field, Table};
-use protection::subject_column;
+use protection::{Permit, subject_column};
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 use storage::Filter;
 
 /// The rule that a question is under.
@@ -43,27 +44,13 @@ impl Rule {
     /// [`QueryError::NotPermitted`] if it asks for more than counts and groups, or if nothing in
     /// its tables says whom a row is about.
     pub(super) fn of(job: &Job<'_>, question: &Question) -> Result<Option<Rule>, QueryError> {
-        let permit = &job.scope.permit;
-        let mut least: Option<u32> = None;
-        let mut special = None;
-        for table in job.tables {
-            least = least.max(permit.least_group_of_rows(table.id));
-            guard::mentions(question, &mut |name, _| {
-                for field in meant(table, name) {
-                    let here = permit.least_group(table.id, field);
-                    if here > least {
-                        least = here;
-                        special = Some(name.to_owned());
-                    }
-                }
-            });
-        }
+        let (least, special) = least(&job.scope.permit, job.tables, question);
         let Some(least) = least else { return Ok(None) };
         let refuse = |why| {
             let field = special.clone().unwrap_or_else(|| "_id".to_owned());
             Err(QueryError::NotPermitted { field, why })
         };
-        if !matches!(question.ask, Ask::Count | Ask::Fold { .. }) {
+        if matches!(question.ask, Ask::Rows { .. } | Ask::Top { .. }) {
             return refuse("is only counted in groups: ask for counts and groups, not for rows");
         }
         let subjects: BTreeSet<Option<String>> =
@@ -101,22 +88,49 @@ impl Rule {
         let rows = told.first().map_or(0, |column| column.len());
         let crowds = self.crowds(job, filter, groups, measures)?;
         let keys = Keys::new(&told[..width])?;
-        let mut shown = vec![false; rows];
+        let question = self.question(job, filter, groups, measures);
+        let found: Vec<(Vec<u8>, Option<&Crowd>)> = (0..rows)
+            .map(|row| {
+                let key = keys.of(row);
+                let crowd = crowds.get(&key);
+                (key, crowd)
+            })
+            .collect();
+        let shown = self.told(job, question, &found);
+        if width == 0 && rows == 1 && !shown[0] {
+            return Err(QueryError::TooFewSubjects { least: self.least });
+        }
+        let shown = BooleanArray::from(shown);
+        told.iter()
+            .map(|column| {
+                arrow::compute::filter(column, &shown)
+                    .map_err(|_| QueryError::Internal("leaving out groups".to_owned()))
+            })
+            .collect()
+    }
+
+    /// Which of the groups of a question, each with its key and whom it is about, the caller is
+    /// told about; these are remembered.
+    fn told(
+        &self,
+        job: &Job<'_>,
+        question: u64,
+        groups: &[(Vec<u8>, Option<&Crowd>)],
+    ) -> Vec<bool> {
+        let mut shown = vec![false; groups.len()];
         let (mut kept_back, mut candidates) = (BTreeSet::new(), Vec::new());
-        for row in 0..rows {
-            let crowd = crowds.get(&keys.of(row));
+        for (row, (_, crowd)) in groups.iter().enumerate() {
             match crowd.filter(|crowd| crowd.is_large(self.least)) {
                 Some(crowd) => candidates.push((crowd, row)),
-                None => kept_back.extend(crowd.into_iter().flat_map(Crowd::subjects)),
+                None => kept_back.extend(crowd.iter().flat_map(|crowd| crowd.subjects())),
             }
         }
-        let question = self.question(job, filter, groups, measures);
         // The largest first: what is kept back from the rest are the smallest.
         candidates.sort_by_key(|(crowd, row)| (std::cmp::Reverse(crowd.len()), *row));
         let permit = &job.scope.permit;
         let mut told_of = Vec::new();
         for (crowd, row) in candidates {
-            let id = hashed(&(question, keys.of(row)));
+            let id = hashed(&(question, &groups[row].0));
             let near = crowd.columns.iter().enumerate().any(|(at, column)| {
                 permit.is_near(hashed(&(id, at)), &column.subjects, self.least)
             });
@@ -138,16 +152,44 @@ impl Rule {
                 permit.remember(hashed(&(id, at)), &column.subjects);
             }
         }
-        if width == 0 && rows == 1 && !shown[0] {
-            return Err(QueryError::TooFewSubjects { least: self.least });
+        shown
+    }
+
+    /// The field that says whom a row is about, if not every row is a subject of its own.
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// Which groups of entities the caller is told about. `keys` are the group columns; for each
+    /// group `parts` lists the subjects behind each of its numbers, the whole group first. A
+    /// subject may come several times.
+    ///
+    /// # Errors
+    /// [`QueryError::TooFewSubjects`] if there is only the one group without a key, too small.
+    pub(super) fn told_of_entities(
+        &self,
+        job: &Job<'_>,
+        question: &Question,
+        keys: &[ArrayRef],
+        parts: &[Vec<Vec<u32>>],
+    ) -> Result<Vec<bool>, QueryError> {
+        let mut timeless = question.ask.clone();
+        for table in job.tables {
+            if let Some(field) = &table.time_field {
+                forget_range(&mut timeless, field);
+            }
         }
-        let shown = BooleanArray::from(shown);
-        told.iter()
-            .map(|column| {
-                arrow::compute::filter(column, &shown)
-                    .map_err(|_| QueryError::Internal("leaving out groups".to_owned()))
-            })
-            .collect()
+        let tables: Vec<u32> = job.tables.iter().map(|table| table.id.0).collect();
+        let id = hashed(&(tables, format!("{timeless:?}")));
+        let crowds: Vec<Crowd> = parts.iter().map(|parts| Crowd::of_entities(parts)).collect();
+        let rows = Keys::new(keys)?;
+        let found: Vec<(Vec<u8>, Option<&Crowd>)> =
+            crowds.iter().enumerate().map(|(row, crowd)| (rows.of(row), Some(crowd))).collect();
+        let shown = self.told(job, id, &found);
+        match shown.as_slice() {
+            [false] if keys.is_empty() => Err(QueryError::TooFewSubjects { least: self.least }),
+            _ => Ok(shown),
+        }
     }
 
     /// The subjects of each group, and of what each measure is computed from.
@@ -206,6 +248,41 @@ impl Rule {
         }
         hashed(&(tables, format!("{timeless:?} {groups:?} {measures:?}")))
     }
+}
+
+/// The fewest subjects of a group that the caller may be told about, and the field that asks for
+/// most of them if it is a field.
+pub(super) fn least(
+    permit: &Permit,
+    tables: &[Arc<Table>],
+    question: &Question,
+) -> (Option<u32>, Option<String>) {
+    let mut least: Option<u32> = None;
+    let mut special = None;
+    for table in tables {
+        least = least.max(permit.least_group_of_rows(table.id));
+        guard::mentions(question, &mut |name, _| {
+            for field in meant(table, name) {
+                let here = permit.least_group(table.id, field);
+                if here > least {
+                    least = here;
+                    special = Some(name.to_owned());
+                }
+            }
+        });
+    }
+    let groups = match &question.ask {
+        Ask::Fold { groups, .. } => groups.as_slice(),
+        Ask::Funnel(funnel) => &funnel.groups,
+        Ask::Retention(retention) => &retention.groups,
+        Ask::Count | Ask::Rows { .. } | Ask::Top { .. } => &[],
+    };
+    for group in groups {
+        if let GroupBy::Mapped { mapping, .. } = &group.by {
+            least = least.max(mapping.least);
+        }
+    }
+    (least, special)
 }
 
 /// The field of this name, or for an object all fields below it.
@@ -287,6 +364,18 @@ impl Crowd {
         Crowd { columns: (0..columns).map(|_| Column::default()).collect() }
     }
 
+    /// A group of entities: for each of its numbers the subjects, some maybe several times.
+    fn of_entities(parts: &[Vec<u32>]) -> Crowd {
+        let column = |part: &Vec<u32>| {
+            let mut subjects = part.clone();
+            subjects.sort_unstable();
+            let mut column = Column::default();
+            subjects.chunk_by(|a, b| a == b).for_each(|of| column.add(of[0], of.len() as u64));
+            column
+        };
+        Crowd { columns: parts.iter().map(column).collect() }
+    }
+
     fn len(&self) -> u64 {
         self.columns[0].count
     }
@@ -317,6 +406,29 @@ impl Keys {
     fn of(&self, row: usize) -> Vec<u8> {
         self.0.as_ref().map_or_else(Vec::new, |rows| rows.row(row).as_ref().to_vec())
     }
+}
+
+/// The filters of a question about entities without their conditions on `field` from when to when.
+fn forget_range(ask: &mut Ask, field: &str) {
+    let forget = |filter: &mut Filter| {
+        *filter = without_range(std::mem::replace(filter, Filter::All), field);
+    };
+    match ask {
+        Ask::Funnel(funnel) => {
+            forget(&mut funnel.first);
+            funnel.then.iter_mut().for_each(forget);
+        }
+        Ask::Retention(retention) => {
+            forget(&mut retention.among);
+            retention.until = None;
+        }
+        Ask::Count | Ask::Rows { .. } | Ask::Top { .. } | Ask::Fold { .. } => {}
+    }
+}
+
+/// A short hash of a subject.
+pub(super) fn subject_hash(subject: &str) -> u32 {
+    hashed(&Some(subject)) as u32
 }
 
 /// A short hash of each subject. Two that share one count once in a comparison of crowds, never

@@ -2,7 +2,9 @@
 
 use super::field::{self, Kind};
 use super::{Job, Memory, Place, disclosure, fetch, fold, rows, top};
-use crate::{Ask, GroupBy, Limits, Measure, OutColumn, QueryError, Question, Scope, SortBy, guard};
+use crate::{
+    Ask, Group, GroupBy, Limits, Measure, OutColumn, QueryError, Question, Scope, SortBy, guard,
+};
 use arrow::array::{Array, ArrayRef, AsArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
@@ -76,6 +78,23 @@ impl LeafExec {
         self
     }
 
+    /// What its table says about each key; the question only says which fields are mentioned.
+    pub(super) fn mapping(&self, key: &str, value: &str) -> Result<crate::Mapping, QueryError> {
+        let pool = super::runtime(&self.limits)?;
+        let reservation = MemoryConsumer::new("ClerestoryLeaf").register(&pool.memory_pool);
+        let memory = Memory { reservation, limit: self.limits.memory_bytes };
+        let job = Job {
+            scope: &self.scope,
+            places: &self.places,
+            tables: &self.tables,
+            limits: &self.limits,
+            memory: &memory,
+        };
+        let least = disclosure::least(&self.scope.permit, &self.tables, &self.question).0;
+        let mapping = fold::mapping(&job, key, value)?;
+        Ok(crate::Mapping { least, ..mapping })
+    }
+
     /// Whether the answer is rows of tables, in contrast to counts and groups.
     pub(crate) fn gives_rows(&self) -> bool {
         matches!(self.question.ask, Ask::Rows { .. } | Ask::Top { .. })
@@ -108,6 +127,10 @@ impl LeafExec {
                 Some(rule) => rule.fold(&job, &self.question.filter, groups, measures)?,
                 None => fold::fold(&job, &self.question.filter, groups, measures)?,
             },
+            Ask::Funnel(funnel) => fold::funnel(&job, &self.question, funnel, rule.as_ref())?,
+            Ask::Retention(retention) => {
+                fold::retention(&job, &self.question, retention, rule.as_ref())?
+            }
             Ask::Rows { .. } => {
                 return Err(QueryError::Internal("the leaf: rows are streamed".to_owned()));
             }
@@ -192,16 +215,57 @@ fn schema(tables: &[Arc<Table>], ask: &Ask) -> Result<Schema, QueryError> {
             }
         }
         Ask::Fold { groups, measures } => {
-            for (place, group) in groups.iter().enumerate() {
-                fields.push(Field::new(format!("g{place}"), group_type(tables, &group.by)?, true));
-            }
+            push_groups(tables, groups, &mut fields)?;
             for (place, measure) in measures.iter().enumerate() {
                 let ty = measure_type(tables, &measure.measure)?;
                 fields.push(Field::new(format!("m{place}"), ty, true));
             }
         }
+        Ask::Funnel(funnel) => {
+            push_groups(tables, &funnel.groups, &mut fields)?;
+            check_journey(tables, &funnel.entity, &funnel.time)?;
+            fields.push(Field::new("step", DataType::UInt32, true));
+            fields.push(Field::new("entities", DataType::UInt64, true));
+            fields.push(Field::new("median_ms", DataType::Float64, true));
+        }
+        Ask::Retention(retention) => {
+            push_groups(tables, &retention.groups, &mut fields)?;
+            check_journey(tables, &retention.entity, &retention.time)?;
+            fields.push(Field::new("period", DataType::UInt32, true));
+            fields.push(Field::new("entities", DataType::UInt64, true));
+            fields.push(Field::new("of", DataType::UInt64, true));
+        }
     }
     Ok(Schema::new(fields))
+}
+
+fn push_groups(
+    tables: &[Arc<Table>],
+    groups: &[Group],
+    fields: &mut Vec<Field>,
+) -> Result<(), QueryError> {
+    for (place, group) in groups.iter().enumerate() {
+        fields.push(Field::new(format!("g{place}"), group_type(tables, &group.by)?, true));
+    }
+    Ok(())
+}
+
+/// Entities are told apart by keywords and ordered by dates.
+fn check_journey(tables: &[Arc<Table>], entity: &str, time: &str) -> Result<(), QueryError> {
+    match field::column_kind(tables, entity)? {
+        Some(Kind::Keyword) => {}
+        Some(_) => {
+            return Err(QueryError::Invalid(format!(
+                "field `{entity}` holds no keywords; an entity is told by one"
+            )));
+        }
+        None => return Err(field::unknown(tables, entity)),
+    }
+    match field::column_kind(tables, time)? {
+        Some(Kind::Date) => Ok(()),
+        Some(_) => Err(QueryError::Invalid(format!("field `{time}` holds no dates"))),
+        None => Err(field::unknown(tables, time)),
+    }
 }
 
 fn push_columns(
@@ -254,6 +318,14 @@ fn group_type(tables: &[Arc<Table>], by: &GroupBy) -> Result<DataType, QueryErro
             DataType::UInt32
         }
         GroupBy::Filters(_) => DataType::UInt32,
+        GroupBy::Mapped { field: name, .. } => match field::column_kind(tables, name)? {
+            None | Some(Kind::Keyword) => DataType::Utf8,
+            Some(_) => {
+                return Err(QueryError::Invalid(format!(
+                    "field `{name}` holds no keywords; a join goes by one"
+                )));
+            }
+        },
     })
 }
 
@@ -418,6 +490,24 @@ impl fmt::Display for Described<'_> {
                     measures.join(", ")
                 )?;
             }
+            Ask::Funnel(funnel) => {
+                let groups: Vec<String> = funnel.groups.iter().map(|g| group_name(&g.by)).collect();
+                let steps = std::iter::once(&funnel.first).chain(&funnel.then);
+                let steps: Vec<String> = steps.map(filter_name).collect();
+                let (groups, steps) = (groups.join(", "), steps.join(", "));
+                write!(f, "funnel of {} groups=[{groups}] steps=[{steps}]", funnel.entity)?;
+            }
+            Ask::Retention(retention) => {
+                let groups = retention.groups.iter().map(|g| group_name(&g.by));
+                let groups = groups.collect::<Vec<_>>().join(", ");
+                let born = filter_name(&retention.born);
+                let active = filter_name(&retention.active);
+                write!(
+                    f,
+                    "retention of {} groups=[{groups}] born=[{born}] active=[{active}]",
+                    retention.entity
+                )?;
+            }
         }
         write!(f, " filter={}", filter_name(&leaf.question.filter))?;
         write!(f, " tables=[{}] segments={}", tables.join(", "), leaf.places.len())
@@ -448,6 +538,7 @@ fn group_name(by: &GroupBy) -> String {
         GroupBy::Number { field, .. } => format!("histogram({field})"),
         GroupBy::Ranges { field, ranges } => format!("{} ranges({field})", ranges.len()),
         GroupBy::Filters(filters) => format!("{} filters", filters.len()),
+        GroupBy::Mapped { field, mapping } => format!("{}({field})", mapping.name),
     }
 }
 

@@ -20,7 +20,7 @@ mod work;
 
 pub use exec::LeafExec;
 pub(crate) use exec::{filter_name, sized_batch};
-pub(crate) use fold::interval_starts;
+pub(crate) use fold::{interval_edges, interval_starts};
 
 use crate::{Limits, QueryError, Question, Scope};
 use arrow::record_batch::RecordBatch;
@@ -72,6 +72,31 @@ pub(crate) fn run_on(
         _ => arrow::compute::concat_batches(&schema, &batches)
             .map_err(|_| QueryError::Internal("joining batches".to_owned())),
     }
+}
+
+/// Whether the caller is only told about groups of people in answer to a question over this table.
+pub(crate) fn has_least_group(scope: &Scope, table: TableId, question: &Question) -> bool {
+    let tables: Vec<Arc<model::Table>> =
+        scope.snapshot.tables().iter().filter(|known| known.id == table).cloned().collect();
+    disclosure::least(&scope.permit, &tables, question).0.is_some()
+}
+
+/// What a table says about each of its keys, as it is now. This is not an answer: it only makes
+/// groups of the rows of another table, and these are under the rules for groups of both.
+pub(crate) fn mapping(
+    scope: &Scope,
+    table: TableId,
+    key: &str,
+    value: &str,
+    limits: &Limits,
+) -> Result<crate::Mapping, QueryError> {
+    let by = |name: &str| crate::Group {
+        by: crate::GroupBy::Terms(name.to_owned()),
+        keep_missing: false,
+    };
+    let ask = crate::Ask::Fold { groups: vec![by(key), by(value)], measures: Vec::new() };
+    let question = Question { filter: storage::Filter::All, ask };
+    LeafExec::over(scope, question, limits, Some(table))?.mapping(key, value)
 }
 
 /// Where plans run: a bounded pool of memory, and no disk to spill to.

@@ -1,21 +1,23 @@
 //! The rows of an answer to a metric.
 
-use super::model::{Aggregate, Empty, Grain};
-use super::plan::MetricPlan;
-use crate::leaf::{self, field};
+use super::grid::{Cell, Order, Range, compare, number};
+use super::plan::{MetricPlan, Row};
 use crate::sql::ColumnInfo;
 use crate::{Limits, QueryError};
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
-use arrow::record_batch::RecordBatch;
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMillisecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use model::{Timestamp, Value};
-use serde_json::{Value as Json, json};
-use std::cmp::Ordering;
+use serde_json::{Map, Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The answer to a metric.
 #[derive(Clone, PartialEq)]
 pub struct MetricAnswer {
-    /// `time` unless the grain is the total, then the dimensions, then the metric.
+    /// As [`MetricPlan::columns`] says.
     pub columns: Vec<ColumnInfo>,
     /// In the order of time, then of the dimensions. Times are milliseconds.
     pub rows: Vec<Vec<Option<Value>>>,
@@ -35,15 +37,80 @@ impl MetricAnswer {
             .iter()
             .map(|column| json!({ "name": column.name, "type": column.ty }))
             .collect();
-        let rows: Vec<Json> = self
-            .rows
-            .iter()
-            .map(|row| {
-                let cells = row.iter().zip(&self.columns);
-                cells.map(|(value, column)| cell(value.as_ref(), &column.ty)).collect()
-            })
-            .collect();
-        json!({ "columns": columns, "rows": rows })
+        json!({ "columns": columns, "rows": self.to_rows() })
+    }
+
+    /// Each row as a list, times in RFC 3339.
+    pub fn to_rows(&self) -> Vec<Vec<Json>> {
+        let row = |row: &Vec<Option<Value>>| {
+            let cells = row.iter().zip(&self.columns);
+            cells.map(|(value, column)| cell(value.as_ref(), &column.ty)).collect()
+        };
+        self.rows.iter().map(row).collect()
+    }
+
+    /// Each row as an object of its columns.
+    pub fn to_objects(&self) -> Vec<Map<String, Json>> {
+        let names = || self.columns.iter().map(|column| column.name.clone());
+        self.to_rows().into_iter().map(|row| names().zip(row).collect()).collect()
+    }
+
+    /// The same as an Arrow batch: times are timestamps in milliseconds, UTC.
+    ///
+    /// # Errors
+    /// [`QueryError::Internal`] if a column holds what it does not say.
+    pub fn to_arrow(&self) -> Result<RecordBatch, QueryError> {
+        let arrays = self.columns.iter().enumerate().map(|(at, column)| {
+            let cells = self.rows.iter().map(move |row| row[at].as_ref());
+            array(cells, &column.ty)
+        });
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows.len()));
+        let (schema, arrays) = (arrow_schema(&self.columns), arrays.collect());
+        RecordBatch::try_new_with_options(schema, arrays, &options)
+            .map_err(|_| QueryError::Internal("a metric as columns".to_owned()))
+    }
+}
+
+/// The Arrow schema of such columns.
+pub(crate) fn arrow_schema(columns: &[ColumnInfo]) -> SchemaRef {
+    let field = |column: &ColumnInfo| {
+        let ty = match column.ty.as_str() {
+            "datetime" => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+            "long" => DataType::Int64,
+            "double" => DataType::Float64,
+            "boolean" => DataType::Boolean,
+            _ => DataType::Utf8,
+        };
+        Field::new(&column.name, ty, true)
+    };
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+fn array<'a>(cells: impl Iterator<Item = Option<&'a Value>>, ty: &str) -> ArrayRef {
+    let long = |value: Option<&Value>| match value? {
+        Value::Long(number) => Some(*number),
+        _ => None,
+    };
+    match ty {
+        "datetime" => {
+            Arc::new(cells.map(long).collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+        }
+        "long" => Arc::new(cells.map(long).collect::<Int64Array>()),
+        "double" => Arc::new(cells.map(|value| value.and_then(number)).collect::<Float64Array>()),
+        "boolean" => {
+            let truth = |value: Option<&Value>| match value? {
+                Value::Bool(truth) => Some(*truth),
+                _ => None,
+            };
+            Arc::new(cells.map(truth).collect::<BooleanArray>())
+        }
+        _ => {
+            let text = |value: Option<&'a Value>| match value? {
+                Value::Str(text) => Some(text.as_str()),
+                _ => None,
+            };
+            Arc::new(cells.map(text).collect::<StringArray>())
+        }
     }
 }
 
@@ -58,204 +125,94 @@ fn cell(value: Option<&Value>, ty: &str) -> Json {
     }
 }
 
-/// Puts the answers of the leaf together.
+/// Rows, those of the time before beside them if there are any, as an answer.
 pub(super) fn answer(
     plan: &MetricPlan,
-    batches: &[RecordBatch],
+    rows: Vec<Row>,
+    before: Option<Vec<Row>>,
     limits: &Limits,
 ) -> Result<MetricAnswer, QueryError> {
-    let keys = usize::from(plan.grain != Grain::Total) + plan.query.dimensions.len();
-    let mut rows = match batches {
-        [one] => rows_of(one, keys, plan.is_ratio())?,
-        [upper, lower] => joined(upper, lower, keys)?,
-        _ => return Err(QueryError::Internal("a metric of more than two parts".to_owned())),
-    };
-    if plan.metric.empty == Empty::Zero && plan.grain != Grain::Total {
-        fill(plan, &mut rows, limits)?;
-    }
     if rows.len() > limits.rows {
         return Err(QueryError::TooManyRows { limit: limits.rows });
     }
-    Ok(MetricAnswer { columns: columns(plan, &rows)?, rows })
-}
-
-fn columns(plan: &MetricPlan, rows: &[Vec<Option<Value>>]) -> Result<Vec<ColumnInfo>, QueryError> {
-    let info = |name: &str, ty: &str| ColumnInfo { name: name.to_owned(), ty: ty.to_owned() };
-    let mut columns = Vec::new();
-    if plan.grain != Grain::Total {
-        columns.push(info("time", "datetime"));
-    }
-    for dimension in &plan.query.dimensions {
-        let kind = field::kind(plan.tables(), dimension)?;
-        columns.push(info(
-            dimension,
-            match kind {
-                Some(field::Kind::Long) => "long",
-                Some(field::Kind::Double) => "double",
-                Some(field::Kind::Bool) => "boolean",
-                Some(field::Kind::Date) => "datetime",
-                _ => "keyword",
-            },
-        ));
-    }
-    let counts = matches!(
-        plan.measures[0].aggregate,
-        Aggregate::Count | Aggregate::CountOf(_) | Aggregate::Distinct(_)
-    );
-    let whole = rows.iter().any(|row| matches!(row.last(), Some(Some(Value::Long(_)))));
-    let ty = if !plan.is_ratio() && (counts || whole) { "long" } else { "double" };
-    columns.push(info(&plan.metric.name, ty));
-    Ok(columns)
-}
-
-/// Keys, then the measure, or the quotient of two.
-fn rows_of(
-    batch: &RecordBatch,
-    keys: usize,
-    ratio: bool,
-) -> Result<Vec<Vec<Option<Value>>>, QueryError> {
-    (0..batch.num_rows())
-        .map(|row| {
-            let mut cells =
-                (0..keys).map(|at| value(batch.column(at), row)).collect::<Result<Vec<_>, _>>()?;
-            let first = value(batch.column(keys), row)?;
-            cells.push(match ratio {
-                false => first,
-                true => quotient(first, value(batch.column(keys + 1), row)?),
-            });
-            Ok(cells)
-        })
-        .collect()
-}
-
-/// The groups of the lower measure with the upper one of the same group.
-fn joined(
-    upper: &RecordBatch,
-    lower: &RecordBatch,
-    keys: usize,
-) -> Result<Vec<Vec<Option<Value>>>, QueryError> {
-    let upper = rows_of(upper, keys, false)?;
-    let mut rows = rows_of(lower, keys, false)?;
-    // Both stand in the order of their keys.
-    let mut at = 0;
-    for row in &mut rows {
-        while at < upper.len() && compare(&upper[at][..keys], &row[..keys]).is_lt() {
-            at += 1;
-        }
-        let same = upper.get(at).filter(|other| compare(&other[..keys], &row[..keys]).is_eq());
-        let above = match same {
-            Some(other) => other[keys].clone(),
-            None => Some(Value::Long(0)),
-        };
-        row[keys] = quotient(above, row[keys].take());
-    }
-    Ok(rows)
-}
-
-fn quotient(upper: Option<Value>, lower: Option<Value>) -> Option<Value> {
-    let number = |value: Option<Value>| match value? {
-        Value::Long(number) => Some(number as f64),
-        Value::Double(number) => Some(number),
-        Value::Str(_) | Value::Bool(_) => None,
+    let is_whole = plan.is_whole();
+    let typed = |value: Cell| match value {
+        Some(Value::Long(number)) if !is_whole => Some(Value::Double(number as f64)),
+        Some(Value::Double(number)) if is_whole => Some(Value::Long(number as i64)),
+        other => other,
     };
-    let lower = number(lower).filter(|lower| *lower != 0.0)?;
-    Some(Value::Double(number(upper)? / lower))
+    let before: Option<BTreeMap<Order, Cell>> =
+        before.map(|rows| rows.into_iter().map(|row| (Order(row.key), row.value)).collect());
+    let rows = rows.into_iter().map(|row| {
+        let previous = before.as_ref().map(|known| {
+            let previous = known.get(&Order(row.key.clone())).cloned().flatten();
+            let change = change(row.value.as_ref(), previous.as_ref());
+            [typed(previous), change.map(Value::Double)]
+        });
+        let mut cells = row.key;
+        cells.extend(row.extra);
+        cells.push(typed(row.value));
+        cells.extend(previous.into_iter().flatten());
+        cells
+    });
+    Ok(MetricAnswer { columns: plan.columns.clone(), rows: rows.collect() })
 }
 
-/// The order of the leaf: by value, missing last.
-fn compare(left: &[Option<Value>], right: &[Option<Value>]) -> Ordering {
-    let one = |left: &Option<Value>, right: &Option<Value>| match (left, right) {
-        (None, None) => Ordering::Equal,
-        (None, Some(_)) => Ordering::Greater,
-        (Some(_), None) => Ordering::Less,
-        (Some(Value::Str(left)), Some(Value::Str(right))) => left.cmp(right),
-        (Some(Value::Long(left)), Some(Value::Long(right))) => left.cmp(right),
-        (Some(Value::Double(left)), Some(Value::Double(right))) => left.total_cmp(right),
-        (Some(Value::Bool(left)), Some(Value::Bool(right))) => left.cmp(right),
-        (Some(left), Some(right)) => rank(left).cmp(&rank(right)),
-    };
-    let orders = left.iter().zip(right).map(|(left, right)| one(left, right));
-    orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+/// By which part of the earlier number it changed.
+fn change(value: Option<&Value>, previous: Option<&Value>) -> Option<f64> {
+    let (value, previous) = (number(value?)?, number(previous?)?);
+    (previous != 0.0).then(|| (value - previous) / previous.abs())
 }
 
-fn rank(value: &Value) -> u8 {
-    match value {
-        Value::Bool(_) => 0,
-        Value::Long(_) => 1,
-        Value::Double(_) => 2,
-        Value::Str(_) => 3,
-    }
-}
-
-fn value(column: &ArrayRef, row: usize) -> Result<Option<Value>, QueryError> {
-    if column.is_null(row) {
-        return Ok(None);
-    }
-    Ok(Some(match column.data_type() {
-        DataType::Utf8 => Value::Str(column.as_string::<i32>().value(row).to_owned()),
-        DataType::Int64 => Value::Long(column.as_primitive::<Int64Type>().value(row)),
-        DataType::UInt64 => {
-            let count = column.as_primitive::<UInt64Type>().value(row);
-            Value::Long(i64::try_from(count).unwrap_or(i64::MAX))
-        }
-        DataType::Float64 => Value::Double(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
-        DataType::List(_) => {
-            let quantiles = column.as_list::<i32>().value(row);
-            return value(&quantiles, 0);
-        }
-        _ => return Err(QueryError::Internal("a value of a metric".to_owned())),
-    }))
+/// Adds a row without a number for every group that only the time before has.
+pub(super) fn align(rows: &mut Vec<Row>, before: &mut [Row]) {
+    let known: BTreeSet<Order> = rows.iter().map(|row| Order(row.key.clone())).collect();
+    let only_before = before.iter().filter(|row| !known.contains(&Order(row.key.clone())));
+    let missing: Vec<Row> = only_before
+        .map(|row| Row { key: row.key.clone(), extra: vec![None; row.extra.len()], value: None })
+        .collect();
+    rows.extend(missing);
+    rows.sort_by(|left, right| compare(&left.key, &right.key));
 }
 
 /// Adds zero for every interval without rows, for each combination of dimensions that there is.
-fn fill(
+pub(super) fn fill(
     plan: &MetricPlan,
-    rows: &mut Vec<Vec<Option<Value>>>,
+    rows: &mut Vec<Row>,
+    range: Range,
     limits: &Limits,
 ) -> Result<(), QueryError> {
-    let Some(interval) = plan.grain.interval() else { return Ok(()) };
-    let time = |row: &Vec<Option<Value>>| match row.first() {
+    let asked = &plan.asked;
+    let time = |row: &Row| match row.key.first() {
         Some(Some(Value::Long(time))) => Some(*time),
         _ => None,
     };
-    let first = plan.query.from.map(|from| from.0).or_else(|| rows.iter().filter_map(time).min());
-    let last = plan
-        .query
-        .to
-        .map(|to| to.0.saturating_sub(1))
-        .or_else(|| rows.iter().filter_map(time).max());
+    let first = range.from.or_else(|| rows.iter().filter_map(time).min());
+    let last =
+        range.to.map(|to| to.saturating_sub(1)).or_else(|| rows.iter().filter_map(time).max());
     let (Some(first), Some(last)) = (first, last) else { return Ok(()) };
     let too_many = QueryError::TooManyGroups { limit: limits.buckets };
-    let starts = leaf::interval_starts(interval, plan.query.time_zone, first, last, limits.buckets);
-    let Some(starts) = starts else { return Err(too_many) };
-    let keys = 1 + plan.query.dimensions.len();
-    let mut groups: Vec<Vec<Option<Value>>> =
-        rows.iter().map(|row| row[1..keys].to_vec()).collect();
+    let Some(mut starts) = asked.edges(first, last, limits)? else { return Ok(()) };
+    // The last one is where the last interval ends.
+    starts.pop();
+    let mut groups: Vec<Vec<Cell>> = rows.iter().map(|row| row.key[1..].to_vec()).collect();
     groups.sort_by(|left, right| compare(left, right));
     groups.dedup();
-    if groups.is_empty() && plan.query.dimensions.is_empty() {
+    if groups.is_empty() && asked.query.dimensions.is_empty() {
         groups.push(Vec::new());
     }
     if starts.len().saturating_mul(groups.len()) > limits.buckets {
         return Err(too_many);
     }
-    let counts = matches!(
-        plan.measures[0].aggregate,
-        Aggregate::Count | Aggregate::CountOf(_) | Aggregate::Distinct(_)
-    );
-    let zero = if counts && !plan.is_ratio() { Value::Long(0) } else { Value::Double(0.0) };
+    let zero = if plan.is_whole() { Value::Long(0) } else { Value::Double(0.0) };
     let mut known = std::mem::take(rows).into_iter().peekable();
     for start in starts {
         for group in &groups {
             let mut key = vec![Some(Value::Long(start))];
             key.extend(group.iter().cloned());
-            match known.next_if(|row| compare(&row[..keys], &key).is_eq()) {
+            match known.next_if(|row| compare(&row.key, &key).is_eq()) {
                 Some(row) => rows.push(row),
-                None => {
-                    key.push(Some(zero.clone()));
-                    rows.push(key);
-                }
+                None => rows.push(Row { key, extra: Vec::new(), value: Some(zero.clone()) }),
             }
         }
     }

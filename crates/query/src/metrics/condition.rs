@@ -88,7 +88,8 @@ fn one_of(
 }
 
 impl Literal {
-    fn text(&self) -> String {
+    /// As somebody would write it.
+    pub(super) fn text(&self) -> String {
         match self {
             Literal::Bool(value) => value.to_string(),
             Literal::Long(value) => value.to_string(),

@@ -1,12 +1,26 @@
 //! The YAML of a file of metrics, and where in it things stand.
 
 use super::condition::{Condition, Literal};
-use super::model::{Aggregate, Empty, Grain, Measured, Metric, MetricKind, ModelError};
+use super::expression::Expression;
+use super::join::JoinedTable;
+use super::lines::Lines;
+use super::model::{
+    Aggregate, Conversion, Empty, Entities, Grain, Measured, Metric, MetricKind, ModelError, Reach,
+    Retained, Step,
+};
+use super::span::Span;
+use super::tests_of::MetricTest;
+use crate::PERIODS_MAX;
 use serde::Deserialize;
+use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
 /// The largest file, in bytes.
 const FILE_MAX: usize = 1 << 20;
+/// The most steps of a funnel.
+const STEPS_MAX: usize = 12;
+/// The last period that a retention may ask for.
+const PERIOD_MAX: u32 = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +31,17 @@ struct File {
     measures: Vec<FileMeasure>,
     #[serde(default)]
     metrics: Vec<FileMetric>,
+    #[serde(default)]
+    joins: Vec<FileJoin>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileJoin {
+    name: String,
+    table: String,
+    on: String,
+    key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -76,19 +101,55 @@ struct FileMetric {
     measure: Option<String>,
     numerator: Option<String>,
     denominator: Option<String>,
+    expression: Option<String>,
+    table: Option<String>,
+    time: Option<String>,
+    entity: Option<String>,
+    #[serde(alias = "where")]
+    filter: Option<FileCondition>,
+    window: Option<String>,
+    since: Option<String>,
+    steps: Option<Vec<FileStep>>,
+    cohort: Option<FileCondition>,
+    period: Option<String>,
+    periods: Option<Vec<u32>>,
     #[serde(default)]
     grain: Option<String>,
     #[serde(default)]
     dimensions: Vec<String>,
     #[serde(default)]
     empty: FileEmpty,
+    #[serde(default)]
+    tests: Vec<FileTest>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileStep {
+    name: String,
+    #[serde(alias = "where")]
+    filter: FileCondition,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileTest {
+    #[serde(default)]
+    ask: Map<String, Json>,
+    expect: Vec<Map<String, Json>>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 enum FileKind {
     Simple,
     Ratio,
+    Derived,
+    Cumulative,
+    Unique,
+    #[serde(alias = "funnel")]
+    Conversion,
+    Retention,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,8 +160,17 @@ enum FileEmpty {
     Zero,
 }
 
-/// Reads a file: measures, metrics, and where they stand.
-pub(super) fn read(yaml: &str) -> Result<(Vec<Measured>, Vec<Metric>, Lines), ModelError> {
+/// What a file says, and where.
+pub(super) struct Read {
+    pub(super) measures: Vec<Measured>,
+    pub(super) metrics: Vec<Metric>,
+    pub(super) joins: Vec<JoinedTable>,
+    pub(super) tests: Vec<MetricTest>,
+    pub(super) lines: Lines,
+}
+
+/// Reads a file.
+pub(super) fn read(yaml: &str) -> Result<Read, ModelError> {
     let too_large = yaml.len() > FILE_MAX;
     if too_large {
         let message = "a file of metrics has at most one megabyte".to_owned();
@@ -115,13 +185,28 @@ pub(super) fn read(yaml: &str) -> Result<(Vec<Measured>, Vec<Metric>, Lines), Mo
         let message = "this is version 1 of the format; write `version: 1`".to_owned();
         return Err(ModelError { line: lines.top("version"), message });
     }
-    let measures = file
-        .measures
-        .into_iter()
-        .map(|measure| measured(measure, &lines))
-        .collect::<Result<_, _>>()?;
-    let metrics = file.metrics.into_iter().map(|m| metric(m, &lines)).collect::<Result<_, _>>()?;
-    Ok((measures, metrics, lines))
+    let measures = file.measures.into_iter().map(|measure| measured(measure, &lines));
+    let mut measures = measures.collect::<Result<Vec<_>, _>>()?;
+    let mut metrics = Vec::with_capacity(file.metrics.len());
+    let mut tests = Vec::new();
+    for mut declared in file.metrics {
+        let line = lines.of("metrics", &declared.name, "tests");
+        let own = std::mem::take(&mut declared.tests).into_iter().map(|test| MetricTest {
+            metric: declared.name.clone(),
+            ask: Json::Object(test.ask),
+            expect: test.expect,
+            line,
+        });
+        tests.extend(own);
+        metrics.push(metric(declared, &lines, &mut measures)?);
+    }
+    let joins = file.joins.into_iter().map(|join| JoinedTable {
+        key: join.key.unwrap_or_else(|| join.on.clone()),
+        name: join.name,
+        table: join.table,
+        on: join.on,
+    });
+    Ok(Read { measures, metrics, joins: joins.collect(), tests, lines })
 }
 
 /// The text of a YAML error without its own ` at line 3 column 5`.
@@ -153,136 +238,205 @@ fn measured(measure: FileMeasure, lines: &Lines) -> Result<Measured, ModelError>
     if quantile.is_some() && agg != Agg::Quantile {
         return wrong("quantile", "has a `quantile`, which only `agg: quantile` takes");
     }
-    let condition = filter.map(|filter| match filter {
-        FileCondition::Sql(text) => Condition::Sql(text),
-        FileCondition::Fields(fields) => {
-            let many = |values| match values {
-                OneOrMany::Many(values) => values,
-                OneOrMany::One(value) => vec![value],
-            };
-            Condition::Fields(fields.into_iter().map(|(name, v)| (name, many(v))).collect())
-        }
-    });
+    let condition = filter.map(FileCondition::read);
     Ok(Measured { name, table, time, aggregate, condition })
 }
 
-fn metric(metric: FileMetric, lines: &Lines) -> Result<Metric, ModelError> {
-    let FileMetric { name, label, description, kind, measure, numerator, denominator, .. } = metric;
-    let wrong = |key: &str, message: String| Err(lines.error("metrics", &name, key, message));
-    let kind = match (kind, measure, numerator, denominator) {
-        (FileKind::Simple, Some(measure), None, None) => MetricKind::Simple { measure },
-        (FileKind::Ratio, None, Some(numerator), Some(denominator)) => {
-            MetricKind::Ratio { numerator, denominator }
+impl FileCondition {
+    fn read(self) -> Condition {
+        match self {
+            FileCondition::Sql(text) => Condition::Sql(text),
+            FileCondition::Fields(fields) => {
+                let many = |values| match values {
+                    OneOrMany::Many(values) => values,
+                    OneOrMany::One(value) => vec![value],
+                };
+                Condition::Fields(fields.into_iter().map(|(name, v)| (name, many(v))).collect())
+            }
         }
-        (FileKind::Simple, ..) => {
-            return wrong(
-                "type",
-                format!("simple metric `{name}` needs `measure` and nothing else"),
-            );
+    }
+}
+
+/// The keys that only some types have, and which of them are written.
+fn written(metric: &FileMetric) -> Vec<&'static str> {
+    let keys = [
+        ("measure", metric.measure.is_some()),
+        ("numerator", metric.numerator.is_some()),
+        ("denominator", metric.denominator.is_some()),
+        ("expression", metric.expression.is_some()),
+        ("table", metric.table.is_some()),
+        ("time", metric.time.is_some()),
+        ("entity", metric.entity.is_some()),
+        ("filter", metric.filter.is_some()),
+        ("window", metric.window.is_some()),
+        ("since", metric.since.is_some()),
+        ("steps", metric.steps.is_some()),
+        ("cohort", metric.cohort.is_some()),
+        ("period", metric.period.is_some()),
+        ("periods", metric.periods.is_some()),
+    ];
+    keys.into_iter().filter(|(_, is_written)| *is_written).map(|(key, _)| key).collect()
+}
+
+impl FileKind {
+    /// The keys that it needs, and those that it may have.
+    fn keys(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            FileKind::Simple => (&["measure"], &[]),
+            FileKind::Ratio => (&["numerator", "denominator"], &[]),
+            FileKind::Derived => (&["expression"], &[]),
+            FileKind::Cumulative => (&["measure"], &["window", "since"]),
+            FileKind::Unique => (&["table", "entity"], &["time", "filter", "window"]),
+            FileKind::Conversion => (&["table", "entity", "steps", "window"], &["time", "filter"]),
+            FileKind::Retention => {
+                (&["table", "entity", "periods"], &["time", "filter", "cohort", "period"])
+            }
         }
-        (FileKind::Ratio, ..) => {
-            let message = format!("ratio `{name}` needs `numerator` and `denominator`");
-            return wrong("type", message);
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            FileKind::Simple => "simple",
+            FileKind::Ratio => "ratio",
+            FileKind::Derived => "derived",
+            FileKind::Cumulative => "cumulative",
+            FileKind::Unique => "unique",
+            FileKind::Conversion => "conversion",
+            FileKind::Retention => "retention",
+        }
+    }
+}
+
+/// Reads a metric; a unique one adds its own measure to `measures`.
+fn metric(
+    mut metric: FileMetric,
+    lines: &Lines,
+    measures: &mut Vec<Measured>,
+) -> Result<Metric, ModelError> {
+    let name = metric.name.clone();
+    let wrong = |key: &str, message: String| lines.error("metrics", &name, key, message);
+    let (needed, allowed) = metric.kind.keys();
+    let kind_name = metric.kind.as_str();
+    let written = written(&metric);
+    if let Some(missing) = needed.iter().find(|key| !written.contains(key)) {
+        let all = needed.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
+        let message = format!("{kind_name} metric `{name}` needs {all}; `{missing}` is missing");
+        return Err(wrong("type", message));
+    }
+    if let Some(other) = written.iter().find(|key| !needed.contains(key) && !allowed.contains(key))
+    {
+        return Err(wrong(other, format!("{kind_name} metric `{name}` takes no `{other}`")));
+    }
+    let grain = |word: &str, key: &str| {
+        Grain::parse(word)
+            .ok_or_else(|| wrong(key, format!("`{word}` is no grain: {}", Grain::WORDS)))
+    };
+    let span = |text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => Span::parse(text).map(Some).ok_or_else(|| {
+            wrong("window", format!("`{text}` is no length of time, such as 30m, 24h, 7d, 4w, 1M"))
+        }),
+    };
+    let window = span(&metric.window)?;
+    let measure = metric.measure.take().unwrap_or_default();
+    let filter = metric.filter.take().map(FileCondition::read);
+    let entities = Entities {
+        table: metric.table.take().unwrap_or_default(),
+        time: metric.time.take(),
+        entity: metric.entity.take().unwrap_or_default(),
+        condition: filter,
+    };
+    let kind = match metric.kind {
+        FileKind::Simple => MetricKind::Simple { measure },
+        FileKind::Ratio => MetricKind::Ratio {
+            numerator: metric.numerator.take().unwrap_or_default(),
+            denominator: metric.denominator.take().unwrap_or_default(),
+        },
+        FileKind::Derived => {
+            let text = metric.expression.take().unwrap_or_default();
+            let expression =
+                Expression::parse(&text).map_err(|message| wrong("expression", message))?;
+            MetricKind::Derived { expression }
+        }
+        FileKind::Cumulative => {
+            let reach = match (window, metric.since.as_deref()) {
+                (None, None) => Reach::Beginning,
+                (Some(window), None) => Reach::Window(window),
+                (None, Some(word)) => match grain(word, "since")? {
+                    Grain::Total => Reach::Beginning,
+                    unit => Reach::Since(unit),
+                },
+                (Some(_), Some(_)) => {
+                    let message = "takes `window` or `since`, not both";
+                    return Err(wrong("since", format!("cumulative metric `{name}` {message}")));
+                }
+            };
+            MetricKind::Cumulative { measure, reach }
+        }
+        FileKind::Unique => {
+            // No file can write a name with a dot.
+            let measure = format!("{name}.entities");
+            let Entities { table, time, entity, condition } = entities;
+            let aggregate = Aggregate::Distinct(entity);
+            measures.push(Measured { name: measure.clone(), table, time, aggregate, condition });
+            MetricKind::Unique { measure, window }
+        }
+        FileKind::Conversion => {
+            let Some(window) = window.filter(|window| window.fixed_ms().is_some()) else {
+                let message = "the `window` of a conversion is at most weeks long, such as 7d";
+                return Err(wrong("window", message.to_owned()));
+            };
+            let steps = steps(metric.steps.take().unwrap_or_default())
+                .map_err(|message| wrong("steps", message))?;
+            MetricKind::Conversion(Conversion { rows: entities, steps, window })
+        }
+        FileKind::Retention => {
+            let unit = grain(metric.period.as_deref().unwrap_or("day"), "period")?;
+            if !matches!(unit, Grain::Hour | Grain::Day | Grain::Week | Grain::Month) {
+                let message = "the `period` of a retention is hour, day, week or month";
+                return Err(wrong("period", message.to_owned()));
+            }
+            let mut periods = metric.periods.take().unwrap_or_default();
+            periods.sort_unstable();
+            periods.dedup();
+            let is_fine = !periods.is_empty()
+                && periods.len() <= PERIODS_MAX
+                && periods.last().is_some_and(|last| *last <= PERIOD_MAX);
+            if !is_fine {
+                let message = format!(
+                    "`periods` lists 1 to {PERIODS_MAX} numbers up to {PERIOD_MAX}, such as [1, 7, 30]"
+                );
+                return Err(wrong("periods", message));
+            }
+            let born = metric.cohort.take().map(FileCondition::read);
+            MetricKind::Retention(Retained { rows: entities, born, unit, periods })
         }
     };
     let grain = match metric.grain.as_deref() {
         None => Grain::Day,
-        Some(word) => match Grain::parse(word) {
-            Some(grain) => grain,
-            None => {
-                let message = format!("`{word}` is no grain: hour, day, week, month or total");
-                return wrong("grain", message);
-            }
-        },
+        Some(word) => grain(word, "grain")?,
     };
     let empty = match metric.empty {
         FileEmpty::Gap => Empty::Gap,
         FileEmpty::Zero => Empty::Zero,
     };
+    let FileMetric { label, description, dimensions, .. } = metric;
     let label = label.unwrap_or_else(|| name.clone());
-    Ok(Metric { name, label, description, kind, grain, dimensions: metric.dimensions, empty })
+    Ok(Metric { name, label, description, kind, grain, dimensions, empty })
 }
 
-/// Where the parts of a file stand.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Lines {
-    items: Vec<Item>,
-    tops: Vec<(String, usize)>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Item {
-    section: String,
-    name: String,
-    /// The line of each key.
-    keys: Vec<(String, usize)>,
-}
-
-impl Lines {
-    /// Finds sections, items and keys by their indentation. The file was parsed before, so this
-    /// only has to be right for files that are written one key a line; others get the section.
-    fn new(yaml: &str) -> Lines {
-        let mut lines = Lines::default();
-        let mut section = String::new();
-        let mut item: Vec<(String, usize)> = Vec::new();
-        let mut name = None;
-        for (number, line) in (1..).zip(yaml.lines()) {
-            let text = line.trim_start();
-            let starts_item = text.starts_with("- ");
-            let is_top = line.len() == text.len() && !starts_item;
-            let text = text.trim_start_matches("- ").trim_start();
-            let Some((key, value)) = text.split_once(':') else { continue };
-            let key = key.trim_matches(['"', '\'', ' ']).to_owned();
-            if (starts_item || is_top) && !item.is_empty() {
-                lines.push(&section, name.take(), std::mem::take(&mut item));
-            }
-            if is_top {
-                lines.tops.push((key.clone(), number));
-                section = key;
-                continue;
-            }
-            if key == "name" {
-                let value = value.split(" #").next().unwrap_or(value);
-                name = Some(value.trim().trim_matches(['"', '\'']).to_owned());
-            }
-            item.push((key, number));
+fn steps(steps: Vec<FileStep>) -> Result<Vec<Step>, String> {
+    if !(2..=STEPS_MAX).contains(&steps.len()) {
+        return Err(format!("a conversion has 2 to {STEPS_MAX} steps"));
+    }
+    let mut read: Vec<Step> = Vec::with_capacity(steps.len());
+    for step in steps {
+        if step.name.is_empty() || read.iter().any(|known| known.name == step.name) {
+            return Err("each step has a name of its own".to_owned());
         }
-        lines.push(&section, name, item);
-        lines
+        read.push(Step { name: step.name, condition: step.filter.read() });
     }
-
-    fn push(&mut self, section: &str, name: Option<String>, keys: Vec<(String, usize)>) {
-        let (section, name) = (section.to_owned(), name.unwrap_or_default());
-        self.items.push(Item { section, name, keys });
-    }
-
-    fn top(&self, key: &str) -> usize {
-        self.tops.iter().find(|(top, _)| top == key).map_or(1, |(_, line)| *line)
-    }
-
-    /// An error at a key of an item, or at the item if the key is not written.
-    pub(super) fn error(
-        &self,
-        section: &str,
-        name: &str,
-        key: &str,
-        message: String,
-    ) -> ModelError {
-        let item = self.items.iter().find(|item| item.section == section && item.name == name);
-        let line = item.and_then(|item| {
-            let exact = item.keys.iter().find(|(written, _)| written == key);
-            exact.or_else(|| item.keys.first()).map(|(_, line)| *line)
-        });
-        ModelError { line: line.unwrap_or_else(|| self.top(section)), message }
-    }
-
-    /// An error at the last item of a name that comes twice.
-    pub(super) fn error_at_last(&self, section: &str, name: &str, message: String) -> ModelError {
-        let mut last_first = self.items.iter().rev();
-        let item = last_first.find(|item| item.section == section && item.name == name);
-        let line = item.and_then(|item| item.keys.first()).map(|(_, line)| *line);
-        ModelError { line: line.unwrap_or_else(|| self.top(section)), message }
-    }
+    Ok(read)
 }
 
 #[cfg(test)]
@@ -341,6 +495,8 @@ metrics:
         check("    field: ms\n", "", 7, "needs a `field`");
         check("name: some", "name: all", 5, "two measures");
         check("    numerator: some\n", "", 13, "needs `numerator`");
+        check("numerator: some", "measure: some", 13, "`numerator` is missing");
+        check("type: ratio", "type: simple\n    measure: all", 15, "takes no `numerator`");
         assert!(error("grain: hour", "gain: hour").message.contains("unknown field"));
         assert!(error("agg: count", "agg: cound").message.contains("unknown variant"));
         assert_eq!(error("    table: events\n    agg: count", "    table: [").line, 3);

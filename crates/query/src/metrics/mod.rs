@@ -19,6 +19,8 @@
 //!     agg: quantile
 //!     field: duration_ms          # for every agg but count
 //!     quantile: 0.95
+//! joins:                          # tables of entities, as they are now
+//!   - {name: account, table: users, on: user_id, key: user_id}
 //! metrics:
 //!   - name: failed_connection_rate
 //!     label: Failed connections
@@ -27,24 +29,61 @@
 //!     numerator: failed_connections
 //!     denominator: connections
 //!     grain: hour                 # when a question names none
-//!     dimensions: [firmware, model]    # fields it may be cut by
+//!     dimensions: [firmware, model, account.plan]    # what it may be cut by
 //!     empty: gap                  # or `zero`: what a time without rows shows
+//!     tests:                      # checked when the file is applied
+//!       - ask: {grain: total, from: 2026-10-24, to: 2026-10-25}
+//!         expect: [{failed_connection_rate: 0.05}]
 //! ```
 //!
-//! [`plan`] turns a metric and a [`MetricQuery`] (grain, dimensions, filters, range) into questions
-//! to the leaf; [`MetricPlan::run`] answers them, [`MetricPlan::sql`] writes the same as SQL.
+//! | `type` | needs | gives |
+//! |---|---|---|
+//! | `simple` | `measure` | the measure |
+//! | `ratio` | `numerator`, `denominator` | their quotient; nothing where the lower one is zero |
+//! | `derived` | `expression` | arithmetic over metrics and measures |
+//! | `cumulative` | `measure`, maybe `window: 28d` or `since: month` | the measure over all before |
+//! | `unique` | `table`, `entity`, maybe `filter`, `window: 28d` | distinct entities |
+//! | `conversion` | `table`, `entity`, `steps`, `window`, maybe `filter` | a row for each step |
+//! | `retention` | `table`, `entity`, `periods`, maybe `period`, `cohort`, `filter` | a row for each period |
+//!
+//! [`plan`] turns a metric and a [`MetricQuery`] (grain, dimensions, filters, range, comparison)
+//! into questions to the leaf; [`MetricPlan::run`] answers them, [`MetricPlan::sql`] writes the
+//! same as SQL. All numbers of measures come through one function, `grid::grid`: what answers
+//! faster than rows plugs in below it and knows no types of metrics.
 
 mod answer;
+#[cfg(test)]
+mod brute_force;
+mod compare;
 mod condition;
+mod expression;
 mod file;
+mod formula;
+mod grid;
+mod join;
+mod journey;
+mod lines;
 mod model;
+mod osi;
 mod plan;
+mod promql;
 mod request;
+mod span;
 mod sql_text;
 #[cfg(test)]
 mod tests;
+mod tests_of;
 
 pub use answer::MetricAnswer;
-pub use model::{Aggregate, Empty, Grain, Measured, Metric, MetricKind, MetricModel, ModelError};
+pub use expression::{Expression, Operator};
+pub use join::JoinedTable;
+pub use model::{
+    Aggregate, Conversion, Empty, Entities, Grain, Measured, Metric, MetricKind, MetricModel,
+    ModelError, Reach, Retained, Step,
+};
+pub use osi::to_osi;
 pub use plan::{MetricPlan, plan};
-pub use request::MetricQuery;
+pub use promql::Selector;
+pub use request::{Compare, MetricQuery, Steps};
+pub use span::{Span, Unit};
+pub use tests_of::MetricTest;

@@ -1,18 +1,29 @@
 //! Measures and metrics as they are declared, checked.
 
 use super::condition::{self, Condition};
-use super::file::{self, Lines};
+use super::expression::Expression;
+use super::file;
+use super::join::{Join, JoinedTable};
+use super::lines::Lines;
+use super::span::Span;
+use super::tests_of::MetricTest;
 use crate::QueryError;
 use crate::leaf::field::{self, Kind};
 use ::model::Table;
 use protection::Pseudonyms;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The most parts that a metric is made of when all metrics in it are written out.
+const PARTS_MAX: usize = 1000;
 
 /// The measures and metrics of one file. References inside it hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricModel {
     measures: Vec<Measured>,
     metrics: Vec<Metric>,
+    joins: Vec<JoinedTable>,
+    tests: Vec<MetricTest>,
     lines: Lines,
 }
 
@@ -71,8 +82,8 @@ pub struct Metric {
     pub empty: Empty,
 }
 
-/// What a metric is made of: names of measures.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a metric is made of: names of measures, or steps of entities.
+#[derive(Clone, Debug, PartialEq)]
 pub enum MetricKind {
     /// One measure.
     Simple {
@@ -86,11 +97,93 @@ pub enum MetricKind {
         /// The lower one.
         denominator: String,
     },
+    /// Arithmetic over metrics and measures.
+    Derived {
+        /// The arithmetic.
+        expression: Expression,
+    },
+    /// One measure over all that came before, or a part of it.
+    Cumulative {
+        /// The measure.
+        measure: String,
+        /// How far back.
+        reach: Reach,
+    },
+    /// Distinct entities, in each interval or in a window that ends with it.
+    Unique {
+        /// The distinct count.
+        measure: String,
+        /// How far back, if further than the interval.
+        window: Option<Span>,
+    },
+    /// How many entities come from the first step to each other one.
+    Conversion(Conversion),
+    /// How many entities come back.
+    Retention(Retained),
+}
+
+/// How far back a cumulative metric looks from the end of each interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the first row.
+    Beginning,
+    /// A length of time.
+    Window(Span),
+    /// To the beginning of the calendar unit that the interval lies in.
+    Since(Grain),
+}
+
+/// A funnel, as it is declared. Its name for the rows of the first step is [`Conversion::first`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversion {
+    /// Table, time and entity; the condition says which rows take part in any step.
+    pub(super) rows: Entities,
+    /// The steps, in order: two to twelve.
+    pub(super) steps: Vec<Step>,
+    /// How long after the first step the last one counts.
+    pub(super) window: Span,
+}
+
+/// One step of a funnel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// Which rows.
+    pub(super) condition: Condition,
+}
+
+/// A retention, as it is declared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retained {
+    /// Table, time and entity; the condition says with which rows somebody is active.
+    pub(super) rows: Entities,
+    /// With which rows somebody is born; `None`: any row.
+    pub(super) born: Option<Condition>,
+    /// The unit of periods: hour, day, week or month.
+    pub(super) unit: Grain,
+    /// Which periods after that of the birth, ascending.
+    pub(super) periods: Vec<u32>,
+}
+
+/// Rows that are about entities.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entities {
+    /// The table.
+    pub(super) table: String,
+    /// The date field; `None`: the table's own.
+    pub(super) time: Option<String>,
+    /// The keyword that tells entities apart.
+    pub(super) entity: String,
+    /// Which rows.
+    pub(super) condition: Option<Condition>,
 }
 
 /// How long the intervals of an answer are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grain {
+    /// Minutes.
+    Minute,
     /// Hours.
     Hour,
     /// Days.
@@ -99,27 +192,47 @@ pub enum Grain {
     Week,
     /// Months.
     Month,
+    /// Three months from January, April, July, October.
+    Quarter,
+    /// Years.
+    Year,
     /// One number over all time.
     Total,
 }
 
 impl Grain {
+    /// All grains, the finest first.
+    pub const ALL: [Grain; 8] = [
+        Grain::Minute,
+        Grain::Hour,
+        Grain::Day,
+        Grain::Week,
+        Grain::Month,
+        Grain::Quarter,
+        Grain::Year,
+        Grain::Total,
+    ];
+    /// The words for all of them, for messages.
+    pub(super) const WORDS: &str = "minute, hour, day, week, month, quarter, year or total";
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Grain::Minute => "minute",
             Grain::Hour => "hour",
             Grain::Day => "day",
             Grain::Week => "week",
             Grain::Month => "month",
+            Grain::Quarter => "quarter",
+            Grain::Year => "year",
             Grain::Total => "total",
         }
     }
 
     /// Reads the word; `all` is another one for `total`.
     pub fn parse(word: &str) -> Option<Grain> {
-        let all = [Grain::Hour, Grain::Day, Grain::Week, Grain::Month, Grain::Total];
         let word = if word == "all" { "total" } else { word };
-        all.into_iter().find(|grain| grain.as_str() == word)
+        Grain::ALL.into_iter().find(|grain| grain.as_str() == word)
     }
 }
 
@@ -148,10 +261,21 @@ impl MetricModel {
     /// # Errors
     /// The first mistake with its line.
     pub fn parse(yaml: &str) -> Result<MetricModel, ModelError> {
-        let (measures, metrics, lines) = file::read(yaml)?;
-        let model = MetricModel { measures, metrics, lines };
+        let file::Read { measures, metrics, joins, tests, lines } = file::read(yaml)?;
+        let model = MetricModel { measures, metrics, joins, tests, lines };
         model.check_names()?;
+        model.check_references()?;
         Ok(model)
+    }
+
+    /// What the file says its metrics have to answer, in the order of the file.
+    pub fn tests(&self) -> &[MetricTest] {
+        &self.tests
+    }
+
+    /// The tables that its dimensions may come from.
+    pub(super) fn joins(&self) -> &[JoinedTable] {
+        &self.joins
     }
 
     /// Its measures, in the order of the file.
@@ -174,19 +298,32 @@ impl MetricModel {
         self.measures.iter().find(|measure| measure.name == name)
     }
 
-    /// The measures that a metric is made of, the upper one of a ratio first.
+    /// The measures that a metric is made of, directly or through other metrics, each once; the
+    /// upper one of a ratio first. A funnel and a retention have none.
     pub fn measures_of(&self, metric: &Metric) -> Vec<&Measured> {
-        let names: Vec<&str> = match &metric.kind {
-            MetricKind::Simple { measure } => vec![measure],
-            MetricKind::Ratio { numerator, denominator } => vec![numerator, denominator],
-        };
-        names.into_iter().filter_map(|name| self.measure(name)).collect()
+        let mut found: Vec<&Measured> = Vec::new();
+        let mut seen: Vec<&str> = Vec::new();
+        let mut left: Vec<&Metric> = self.metric(&metric.name).into_iter().collect();
+        while let Some(metric) = left.pop() {
+            for name in metric.kind.references() {
+                if seen.contains(&name) {
+                    continue;
+                }
+                seen.push(name);
+                match (metric.kind.takes_metrics(), self.metric(name)) {
+                    (true, Some(other)) => left.push(other),
+                    _ => found.extend(self.measure(name)),
+                }
+            }
+        }
+        found
     }
 
     fn check_names(&self) -> Result<(), ModelError> {
-        let names = self.measures.iter().map(|measure| ("measures", &measure.name));
+        let measures = self.measures.iter().filter(|measure| !measure.is_hidden());
+        let names = measures.map(|measure| ("measures", &measure.name));
         let names = names.chain(self.metrics.iter().map(|metric| ("metrics", &metric.name)));
-        for (section, name) in names {
+        for (section, name) in names.chain(self.joins.iter().map(|join| ("joins", &join.name))) {
             let fits = !name.is_empty()
                 && name.len() <= 100
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
@@ -202,33 +339,92 @@ impl MetricModel {
                 ));
             }
         }
-        for (place, measure) in self.measures.iter().enumerate() {
-            if self.measures[..place].iter().any(|other| other.name == measure.name) {
-                let message = format!("two measures are called `{}`", measure.name);
-                return Err(self.lines.error_at_last("measures", &measure.name, message));
+        self.lines.once("measures", "measures", self.measures.iter().map(|m| &m.name))?;
+        self.lines.once("metrics", "metrics", self.metrics.iter().map(|m| &m.name))?;
+        self.lines.once("joins", "joins", self.joins.iter().map(|join| &join.name))
+    }
+
+    /// Whether everything that a metric is made of stands in the file, and nothing is made of
+    /// itself.
+    fn check_references(&self) -> Result<(), ModelError> {
+        for metric in &self.metrics {
+            for (key, name) in metric.kind.keyed_references() {
+                let error = |message| Err(self.lines.error("metrics", &metric.name, key, message));
+                let other = self.metric(name).filter(|_| metric.kind.takes_metrics());
+                match (other, self.measure(name)) {
+                    (Some(other), _) if other.kind.has_steps() => {
+                        return error(format!(
+                            "`{name}` has a number for each step; an expression needs single ones"
+                        ));
+                    }
+                    (Some(_), _) | (None, Some(_)) => {}
+                    (None, None) => {
+                        let metrics = self.metrics.iter().filter(|_| metric.kind.takes_metrics());
+                        let known = metrics.map(|metric| metric.name.as_str());
+                        let measures = self.measures.iter().filter(|m| !m.is_hidden());
+                        let known = known.chain(measures.map(|measure| measure.name.as_str()));
+                        let hint = crate::error::nearest(name, known);
+                        let what = match metric.kind.takes_metrics() {
+                            true => "metric or measure",
+                            false => "measure",
+                        };
+                        return error(format!("there is no {what} `{name}`{hint}"));
+                    }
+                }
             }
         }
-        for (place, metric) in self.metrics.iter().enumerate() {
-            if self.metrics[..place].iter().any(|other| other.name == metric.name) {
-                let message = format!("two metrics are called `{}`", metric.name);
-                return Err(self.lines.error_at_last("metrics", &metric.name, message));
+        let mut sizes = BTreeMap::new();
+        for metric in &self.metrics {
+            let error =
+                |message| Err(self.lines.error("metrics", &metric.name, "expression", message));
+            match self.size(metric, &mut Vec::new(), &mut sizes) {
+                None => return error(format!("`{}` is made of itself", metric.name)),
+                Some(size) if size > PARTS_MAX => {
+                    return error(format!(
+                        "`{}` is made of more than {PARTS_MAX} parts; take it apart",
+                        metric.name
+                    ));
+                }
+                Some(_) => {}
             }
-            let parts = match &metric.kind {
-                MetricKind::Simple { measure } => vec![("measure", measure)],
-                MetricKind::Ratio { numerator, denominator } => {
-                    vec![("numerator", numerator), ("denominator", denominator)]
-                }
-            };
-            for (key, name) in parts {
-                if self.measure(name).is_none() {
-                    let known = self.measures.iter().map(|measure| measure.name.as_str());
-                    let hint = crate::error::nearest(name, known);
-                    let message = format!("there is no measure `{name}`{hint}");
-                    return Err(self.lines.error("metrics", &metric.name, key, message));
-                }
+        }
+        for test in &self.tests {
+            if self.metric(&test.metric).is_none() {
+                let known = self.metrics.iter().map(|metric| metric.name.as_str());
+                let hint = crate::error::nearest(&test.metric, known);
+                let message = format!("there is no metric `{}` in this file{hint}", test.metric);
+                return Err(ModelError { line: test.line, message });
             }
         }
         Ok(())
+    }
+
+    /// Of how many parts a metric is made when all others are written out; `None` if that never
+    /// ends. `above` are those that are being written out.
+    fn size<'a>(
+        &'a self,
+        metric: &'a Metric,
+        above: &mut Vec<&'a str>,
+        known: &mut BTreeMap<&'a str, usize>,
+    ) -> Option<usize> {
+        if let Some(size) = known.get(metric.name.as_str()) {
+            return Some(*size);
+        }
+        if above.contains(&metric.name.as_str()) {
+            return None;
+        }
+        above.push(&metric.name);
+        let mut size = 1_usize;
+        for name in metric.kind.references() {
+            let other = self.metric(name).filter(|_| metric.kind.takes_metrics());
+            size = size.saturating_add(match other {
+                Some(other) => self.size(other, above, known)?,
+                None => 1,
+            });
+        }
+        above.pop();
+        known.insert(&metric.name, size);
+        Some(size)
     }
 
     /// Checks tables, fields, conditions and dimensions against the tables that there are.
@@ -237,8 +433,13 @@ impl MetricModel {
     /// The first mistake with its line.
     pub fn check(&self, tables: &[Arc<Table>], pseudonyms: &Pseudonyms) -> Result<(), ModelError> {
         for measure in &self.measures {
-            let error = |key: &str, error: QueryError| {
-                self.lines.error("measures", &measure.name, key, error.to_string())
+            let error = |key: &str, error: QueryError| match measure.name.split_once('.') {
+                // A metric that made its own measure.
+                Some((metric, _)) => {
+                    let key = if key == "field" { "entity" } else { key };
+                    self.lines.error("metrics", metric, key, error.to_string())
+                }
+                None => self.lines.error("measures", &measure.name, key, error.to_string()),
             };
             let table = find_table(tables, &measure.table).map_err(|e| error("table", e))?;
             measure.time_field(table).map_err(|e| error("time", e))?;
@@ -248,17 +449,128 @@ impl MetricModel {
             }
         }
         for metric in &self.metrics {
-            for measure in self.measures_of(metric) {
-                let error = |error: QueryError| {
-                    self.lines.error("metrics", &metric.name, "dimensions", error.to_string())
-                };
-                let table = find_table(tables, &measure.table).map_err(error)?;
-                for dimension in &metric.dimensions {
-                    check_dimension(table, dimension).map_err(error)?;
+            self.check_metric(metric, tables, pseudonyms)?;
+        }
+        Ok(())
+    }
+
+    fn check_metric(
+        &self,
+        metric: &Metric,
+        tables: &[Arc<Table>],
+        pseudonyms: &Pseudonyms,
+    ) -> Result<(), ModelError> {
+        let error = |key: &str, error: QueryError| {
+            self.lines.error("metrics", &metric.name, key, error.to_string())
+        };
+        let rows = match &metric.kind {
+            MetricKind::Conversion(Conversion { rows, .. })
+            | MetricKind::Retention(Retained { rows, .. }) => Some(rows),
+            _ => None,
+        };
+        let mut cut: Vec<&str> = Vec::new();
+        if let Some(rows) = rows {
+            let table = find_table(tables, &rows.table).map_err(|e| error("table", e))?;
+            rows.time_field(table).map_err(|e| error("time", e))?;
+            rows.check_entity(table).map_err(|e| error("entity", e))?;
+            let own = rows.condition.iter().map(|condition| ("filter", condition));
+            let parts: Vec<(&str, &Condition)> = match &metric.kind {
+                MetricKind::Conversion(funnel) => {
+                    funnel.steps.iter().map(|step| ("steps", &step.condition)).collect()
                 }
+                MetricKind::Retention(retained) => {
+                    retained.born.iter().map(|born| ("cohort", born)).collect()
+                }
+                _ => Vec::new(),
+            };
+            for (key, condition) in own.chain(parts) {
+                condition::filter(condition, table, pseudonyms).map_err(|e| error(key, e))?;
+            }
+            cut.push(&rows.table);
+        }
+        cut.extend(self.measures_of(metric).into_iter().map(|measure| measure.table.as_str()));
+        for name in cut {
+            let table = find_table(tables, name).map_err(|e| error("dimensions", e))?;
+            for dimension in &metric.dimensions {
+                check_dimension(table, dimension, &self.joins, tables)
+                    .map_err(|e| error("dimensions", e))?;
             }
         }
         Ok(())
+    }
+}
+
+impl MetricKind {
+    /// The word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            MetricKind::Simple { .. } => "simple",
+            MetricKind::Ratio { .. } => "ratio",
+            MetricKind::Derived { .. } => "derived",
+            MetricKind::Cumulative { .. } => "cumulative",
+            MetricKind::Unique { .. } => "unique",
+            MetricKind::Conversion(_) => "conversion",
+            MetricKind::Retention(_) => "retention",
+        }
+    }
+
+    /// The names that it is made of.
+    pub(super) fn references(&self) -> Vec<&str> {
+        self.keyed_references().into_iter().map(|(_, name)| name).collect()
+    }
+
+    fn keyed_references(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            MetricKind::Simple { measure }
+            | MetricKind::Cumulative { measure, .. }
+            | MetricKind::Unique { measure, .. } => vec![("measure", measure.as_str())],
+            MetricKind::Ratio { numerator, denominator } => {
+                vec![("numerator", numerator.as_str()), ("denominator", denominator.as_str())]
+            }
+            MetricKind::Derived { expression } => {
+                expression.names().into_iter().map(|name| ("expression", name)).collect()
+            }
+            MetricKind::Conversion(_) | MetricKind::Retention(_) => Vec::new(),
+        }
+    }
+
+    /// Whether it is made of metrics, too, and not of measures alone.
+    fn takes_metrics(&self) -> bool {
+        matches!(self, MetricKind::Derived { .. })
+    }
+
+    /// Whether its answer has a row for each step or period, beside time and dimensions.
+    pub fn has_steps(&self) -> bool {
+        matches!(self, MetricKind::Conversion(_) | MetricKind::Retention(_))
+    }
+}
+
+impl Conversion {
+    /// The names of its steps, in order.
+    pub fn steps(&self) -> Vec<&str> {
+        self.steps.iter().map(|step| step.name.as_str()).collect()
+    }
+
+    /// The field that tells entities apart.
+    pub fn entity(&self) -> &str {
+        &self.rows.entity
+    }
+}
+
+impl Retained {
+    /// Which periods after that of the birth, ascending.
+    pub fn periods(&self) -> &[u32] {
+        &self.periods
+    }
+
+    /// The unit of periods.
+    pub fn unit(&self) -> Grain {
+        self.unit
+    }
+
+    /// The field that tells entities apart.
+    pub fn entity(&self) -> &str {
+        &self.rows.entity
     }
 }
 
@@ -275,28 +587,68 @@ pub(super) fn find_table<'a>(
     })
 }
 
-/// Whether a table can be cut by a field.
-pub(super) fn check_dimension(table: &Arc<Table>, name: &str) -> Result<(), QueryError> {
-    let tables = std::slice::from_ref(table);
-    match field::column_kind(tables, name)? {
-        Some(_) => Ok(()),
-        None => Err(field::unknown(tables, name)),
+/// Whether a table can be cut by a field, its own or one of a joined table.
+pub(super) fn check_dimension(
+    table: &Arc<Table>,
+    name: &str,
+    joins: &[JoinedTable],
+    tables: &[Arc<Table>],
+) -> Result<Option<Join>, QueryError> {
+    let own = std::slice::from_ref(table);
+    let is_own = field::column_kind(own, name)?.is_some();
+    match (is_own, Join::of(name, joins, table, tables)?) {
+        (true, None) => Ok(None),
+        (false, Some(join)) => Ok(Some(join)),
+        (true, Some(_)) => Err(QueryError::Invalid(format!(
+            "`{name}` is a field of `{}` and one of a joined table; give the join another name",
+            table.name
+        ))),
+        (false, None) => Err(field::unknown(own, name)),
+    }
+}
+
+/// The field that says when a row happened.
+fn time_field<'a>(time: Option<&'a str>, table: &'a Arc<Table>) -> Result<&'a str, QueryError> {
+    let name = time.or(table.time_field.as_deref()).ok_or_else(|| {
+        QueryError::Invalid(format!(
+            "table `{}` has no time field; name one with `time`",
+            table.name
+        ))
+    })?;
+    match field::kind(std::slice::from_ref(table), name)? {
+        Some(Kind::Date) => Ok(name),
+        Some(_) => Err(QueryError::Invalid(format!("field `{name}` holds no dates"))),
+        None => Err(field::unknown(std::slice::from_ref(table), name)),
     }
 }
 
 impl Measured {
     /// The field that says when a row happened.
     pub(super) fn time_field<'a>(&'a self, table: &'a Arc<Table>) -> Result<&'a str, QueryError> {
-        let name = self.time.as_deref().or(table.time_field.as_deref()).ok_or_else(|| {
-            QueryError::Invalid(format!(
-                "table `{}` has no time field; name one with `time`",
-                table.name
-            ))
-        })?;
-        match field::kind(std::slice::from_ref(table), name)? {
-            Some(Kind::Date) => Ok(name),
-            Some(_) => Err(QueryError::Invalid(format!("field `{name}` holds no dates"))),
-            None => Err(field::unknown(std::slice::from_ref(table), name)),
+        time_field(self.time.as_deref(), table)
+    }
+
+    /// Whether a metric made it for itself: no file can name it.
+    pub fn is_hidden(&self) -> bool {
+        self.name.contains('.')
+    }
+}
+
+impl Entities {
+    /// The field that says when a row happened.
+    pub(super) fn time_field<'a>(&'a self, table: &'a Arc<Table>) -> Result<&'a str, QueryError> {
+        time_field(self.time.as_deref(), table)
+    }
+
+    fn check_entity(&self, table: &Arc<Table>) -> Result<(), QueryError> {
+        let tables = std::slice::from_ref(table);
+        match field::column_kind(tables, &self.entity)? {
+            Some(Kind::Keyword) => Ok(()),
+            Some(_) => Err(QueryError::Invalid(format!(
+                "field `{}` holds no keywords; an entity is told by one",
+                self.entity
+            ))),
+            None => Err(field::unknown(tables, &self.entity)),
         }
     }
 }
@@ -313,6 +665,27 @@ impl Aggregate {
             | Aggregate::Min(field)
             | Aggregate::Max(field)
             | Aggregate::Quantile(field, _) => Some(field),
+        }
+    }
+
+    /// Whether nothing counted is zero: of the others there is no value without rows.
+    pub(super) fn is_zero_of_nothing(&self) -> bool {
+        matches!(
+            self,
+            Aggregate::Count | Aggregate::CountOf(_) | Aggregate::Distinct(_) | Aggregate::Sum(_)
+        )
+    }
+
+    /// Whether its values are whole numbers.
+    pub(super) fn is_whole(&self, table: &Arc<Table>) -> bool {
+        let whole = |field: &str| {
+            let kind = field::kind(std::slice::from_ref(table), field);
+            matches!(kind, Ok(Some(Kind::Long | Kind::Bool | Kind::Date)))
+        };
+        match self {
+            Aggregate::Count | Aggregate::CountOf(_) | Aggregate::Distinct(_) => true,
+            Aggregate::Sum(field) | Aggregate::Min(field) | Aggregate::Max(field) => whole(field),
+            Aggregate::Mean(_) | Aggregate::Quantile(..) => false,
         }
     }
 

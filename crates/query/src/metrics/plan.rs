@@ -1,19 +1,21 @@
 //! From a metric and what is asked of it to questions to the leaf.
 
 use super::answer::{self, MetricAnswer};
-use super::condition;
-use super::model::{
-    Aggregate, Grain, Measured, Metric, MetricKind, MetricModel, check_dimension, find_table,
-};
-use super::request::MetricQuery;
+use super::compare::Before;
+use super::condition::{self, Condition, Literal};
+use super::formula::{FormulaPlan, Planner};
+use super::grid::{Axis, Cell, Dimension, Range};
+use super::join::Join;
+use super::journey::JourneyPlan;
+use super::model::{Aggregate, Empty, Grain, Metric, MetricModel, check_dimension};
+use super::request::{MetricQuery, Steps};
 use super::sql_text;
-use crate::leaf;
-use crate::{
-    Ask, Group, GroupBy, Interval, Limits, Measure, MeasureOf, QueryError, Question, Scope, uses,
-};
-use model::{Table, TableId, Value};
+use crate::leaf::field::{self, Kind};
+use crate::sql::ColumnInfo;
+use crate::{Interval, Limits, Measure, QueryError, Scope, leaf};
+use chrono_tz::Tz;
+use model::{Table, TableId};
 use protection::{FieldUse, Pseudonyms};
-use std::ops::Bound;
 use std::sync::Arc;
 use storage::Filter;
 
@@ -21,21 +23,35 @@ use storage::Filter;
 #[derive(Debug)]
 pub struct MetricPlan {
     pub(super) metric: Metric,
-    pub(super) query: MetricQuery,
-    pub(super) grain: Grain,
-    /// One, or two for a ratio over two tables.
-    pub(super) parts: Vec<Part>,
-    /// How many measures stand in the parts, all together: 1 or 2.
-    pub(super) measures: Vec<Measured>,
+    pub(super) asked: Asked,
+    body: Body,
     tables: Vec<Arc<Table>>,
+    pub(super) columns: Vec<ColumnInfo>,
     sql: String,
 }
 
-/// A question to one table.
+/// The question to a metric, with what the metric says where the question says nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) query: MetricQuery,
+    pub(super) grain: Grain,
+}
+
 #[derive(Debug)]
-pub(super) struct Part {
-    pub(super) table: Arc<Table>,
-    pub(super) question: Question,
+enum Body {
+    Formula(FormulaPlan),
+    Journey(JourneyPlan),
+}
+
+/// One row of an answer.
+#[derive(Clone, PartialEq)]
+pub(super) struct Row {
+    /// Time unless the grain is the total, the dimensions, then the step or period if there is one.
+    pub(super) key: Vec<Cell>,
+    /// What is told beside the number.
+    pub(super) extra: Vec<Cell>,
+    /// The number.
+    pub(super) value: Cell,
 }
 
 /// Plans a metric of `model`. `tables` are those that the caller may know.
@@ -57,7 +73,7 @@ pub fn plan(
             crate::error::nearest(name, known)
         ))
     })?;
-    for dimension in &query.dimensions {
+    for (place, dimension) in query.dimensions.iter().enumerate() {
         if !metric.dimensions.contains(dimension) {
             let known = metric.dimensions.iter().map(String::as_str);
             return Err(QueryError::Invalid(format!(
@@ -65,113 +81,204 @@ pub fn plan(
                 crate::error::nearest(dimension, known)
             )));
         }
-    }
-    let grain = query.grain.unwrap_or(metric.grain);
-    let measures: Vec<Measured> = model.measures_of(metric).into_iter().cloned().collect();
-    let mut parts: Vec<Part> = Vec::new();
-    let mut found: Vec<Arc<Table>> = Vec::new();
-    let same = measures
-        .iter()
-        .all(|measure| measure.table == measures[0].table && measure.time == measures[0].time);
-    if same {
-        let table = find_table(tables, &measures[0].table)?;
-        parts.push(part(table, &measures, query, grain, pseudonyms)?);
-        found.push(Arc::clone(table));
-    } else {
-        for measure in &measures {
-            let table = find_table(tables, &measure.table)?;
-            let measure = std::slice::from_ref(measure);
-            parts.push(part(table, measure, query, grain, pseudonyms)?);
-            if !found.iter().any(|known| known.id == table.id) {
-                found.push(Arc::clone(table));
-            }
+        if query.dimensions[..place].contains(dimension) {
+            let message = format!("dimension `{dimension}` is named twice");
+            return Err(QueryError::Invalid(message));
         }
     }
-    let sql = sql_text::write(metric, &measures, query, grain, &found)?;
-    Ok(MetricPlan {
-        metric: metric.clone(),
-        query: query.clone(),
-        grain,
-        parts,
-        measures,
-        tables: found,
-        sql,
-    })
+    let asked = Asked { query: query.clone(), grain: query.grain.unwrap_or(metric.grain) };
+    let planner = Planner { model, tables, pseudonyms, asked: &asked };
+    let body = match metric.kind.has_steps() {
+        false => Body::Formula(FormulaPlan::new(&planner, metric)?),
+        true => Body::Journey(JourneyPlan::new(&planner, metric)?),
+    };
+    let mut found: Vec<Arc<Table>> = Vec::new();
+    for table in body.tables() {
+        if !found.iter().any(|known| known.id == table.id) {
+            found.push(Arc::clone(table));
+        }
+    }
+    let sql = match &body {
+        Body::Formula(plan) if plan.is_of_intervals() && !plan.has_joins() => {
+            sql_text::write(model, metric, &asked, tables)?
+        }
+        _ => sql_text::call(metric, &asked),
+    };
+    let columns = body.columns(metric, &asked, &found, model, tables)?;
+    Ok(MetricPlan { metric: metric.clone(), asked, body, tables: found, columns, sql })
 }
 
-fn part(
-    table: &Arc<Table>,
-    measures: &[Measured],
-    query: &MetricQuery,
-    grain: Grain,
-    pseudonyms: &Pseudonyms,
-) -> Result<Part, QueryError> {
-    let time = measures[0].time_field(table)?.to_owned();
-    let mut filter = Filter::All;
-    if query.from.is_some() || query.to.is_some() {
-        filter = filter.and(Filter::Range {
-            field: time.clone(),
-            from: query.from.map_or(Bound::Unbounded, |from| Bound::Included(Value::Long(from.0))),
-            to: query.to.map_or(Bound::Unbounded, |to| Bound::Excluded(Value::Long(to.0))),
-        });
-    }
-    if let Some(filters) = &query.filters {
-        filter = filter.and(condition::filter(filters, table, pseudonyms)?);
-    }
-    let conditions = measures
-        .iter()
-        .map(|measure| match &measure.condition {
-            Some(written) => condition::filter(written, table, pseudonyms).map(Some),
-            None => Ok(None),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let asked = match (measures, conditions.as_slice()) {
-        // One condition narrows the rows themselves.
-        ([measure], [Some(condition)]) => {
-            filter = filter.and(condition.clone());
-            vec![MeasureOf { measure: measure.aggregate.measure(), filter: None }]
+impl Asked {
+    /// How time is cut.
+    pub(super) fn axis(&self, range: Range) -> Axis {
+        let time_zone = self.query.time_zone;
+        if let Some(steps) = self.query.steps {
+            let interval = Interval::Fixed(steps.step_ms);
+            let offset_ms = steps.from_ms.rem_euclid(steps.step_ms.max(1));
+            // Multiples of a fixed length are counted from 1970 in UTC.
+            return Axis::Intervals { range, interval, time_zone: Tz::UTC, offset_ms };
         }
-        (measures, conditions) => {
-            if let Some(all) = conditions.iter().cloned().collect::<Option<Vec<_>>>() {
-                filter = filter.and(Filter::any(all));
+        match self.grain.interval() {
+            None => Axis::Total(range),
+            Some(interval) => Axis::Intervals { range, interval, time_zone, offset_ms: 0 },
+        }
+    }
+
+    /// Whether keys begin with a time.
+    pub(super) fn has_time(&self) -> bool {
+        self.query.steps.is_some() || self.grain != Grain::Total
+    }
+
+    /// Where the intervals that `first..=last` touches begin, and where the last of them ends;
+    /// `None` for the total.
+    ///
+    /// # Errors
+    /// [`QueryError::TooManyGroups`] if there are more than an answer may show.
+    pub(super) fn edges(
+        &self,
+        first: i64,
+        last: i64,
+        limits: &Limits,
+    ) -> Result<Option<Vec<i64>>, QueryError> {
+        let most = limits.buckets;
+        let edges = match (self.query.steps, self.grain.interval()) {
+            (Some(steps), _) => steps.edges(first, last, most),
+            (None, None) => return Ok(None),
+            (None, Some(interval)) => {
+                leaf::interval_edges(interval, self.query.time_zone, first, last, most)
             }
-            let asked = measures.iter().zip(conditions).map(|(measure, condition)| MeasureOf {
-                measure: measure.aggregate.measure(),
-                filter: condition.clone(),
-            });
-            asked.collect()
+        };
+        edges.map(Some).ok_or(QueryError::TooManyGroups { limit: most })
+    }
+
+    /// The range that was asked for.
+    pub(super) fn range(&self) -> Range {
+        Range { from: self.query.from.map(|from| from.0), to: self.query.to.map(|to| to.0) }
+    }
+
+    /// The dimensions of the question in a table.
+    pub(super) fn dimensions(
+        &self,
+        planner: &Planner<'_>,
+        table: &Arc<Table>,
+    ) -> Result<Vec<Dimension>, QueryError> {
+        let of = |name: &String| {
+            let join = check_dimension(table, name, planner.model.joins(), planner.tables)?;
+            Ok(join.map_or_else(|| Dimension::Field(name.clone()), Dimension::Joined))
+        };
+        self.query.dimensions.iter().map(of).collect()
+    }
+
+    /// The filters of the question in a table: its own fields, and those of joined tables.
+    pub(super) fn filter(
+        &self,
+        planner: &Planner<'_>,
+        table: &Arc<Table>,
+    ) -> Result<(Filter, Vec<(Join, Vec<Literal>)>), QueryError> {
+        let (mut own, mut joined) = (Vec::new(), Vec::new());
+        for (name, values) in &self.query.filters {
+            match Join::of(name, planner.model.joins(), table, planner.tables)? {
+                Some(join) if field::find(table, name).is_none() => {
+                    joined.push((join, values.clone()));
+                }
+                _ => own.push((name.clone(), values.clone())),
+            }
         }
-    };
-    let mut groups = Vec::new();
-    if let Some(interval) = grain.interval() {
-        let by = GroupBy::Date { field: time, interval, time_zone: query.time_zone, offset_ms: 0 };
-        groups.push(Group { by, keep_missing: false });
+        let filter = match own.is_empty() {
+            true => Filter::All,
+            false => condition::filter(&Condition::Fields(own), table, planner.pseudonyms)?,
+        };
+        Ok((filter, joined))
     }
-    for dimension in &query.dimensions {
-        check_dimension(table, dimension)?;
-        groups.push(Group { by: GroupBy::Terms(dimension.clone()), keep_missing: true });
+}
+
+impl Steps {
+    fn edges(self, first: i64, last: i64, most: usize) -> Option<Vec<i64>> {
+        let step = self.step_ms.max(1);
+        let before = first.checked_sub(self.from_ms)?.rem_euclid(step);
+        let start = first.checked_sub(before)?;
+        let count = last.checked_sub(start)? / step + 1;
+        let count = usize::try_from(count).ok().filter(|count| *count <= most)?;
+        (0..=count as i64).map(|number| start.checked_add(number.checked_mul(step)?)).collect()
     }
-    Ok(Part {
-        table: Arc::clone(table),
-        question: Question { filter, ask: Ask::Fold { groups, measures: asked } },
-    })
+}
+
+impl Body {
+    fn tables(&self) -> Box<dyn Iterator<Item = &Arc<Table>> + '_> {
+        match self {
+            Body::Formula(plan) => Box::new(plan.tables()),
+            Body::Journey(plan) => Box::new(plan.tables()),
+        }
+    }
+
+    fn columns(
+        &self,
+        metric: &Metric,
+        asked: &Asked,
+        found: &[Arc<Table>],
+        model: &MetricModel,
+        tables: &[Arc<Table>],
+    ) -> Result<Vec<ColumnInfo>, QueryError> {
+        let info = |name: &str, ty: &str| ColumnInfo { name: name.to_owned(), ty: ty.to_owned() };
+        let mut columns = Vec::new();
+        if asked.has_time() {
+            columns.push(info("time", "datetime"));
+        }
+        // The first table is that of the rows; all others have the same dimensions.
+        let own = found.first().map_or(&[][..], std::slice::from_ref);
+        for dimension in &asked.query.dimensions {
+            let is_joined = match own {
+                [table] => check_dimension(table, dimension, model.joins(), tables)?.is_some(),
+                _ => false,
+            };
+            let kind = if is_joined { None } else { field::kind(own, dimension)? };
+            columns.push(info(
+                dimension,
+                match kind {
+                    Some(Kind::Long) => "long",
+                    Some(Kind::Double) => "double",
+                    Some(Kind::Bool) => "boolean",
+                    Some(Kind::Date) => "datetime",
+                    _ => "keyword",
+                },
+            ));
+        }
+        let ty = match self {
+            Body::Formula(plan) if plan.is_whole => "long",
+            Body::Formula(_) => "double",
+            Body::Journey(plan) => {
+                columns.extend(plan.columns());
+                "double"
+            }
+        };
+        columns.push(info(&metric.name, ty));
+        if asked.query.compare.is_some() {
+            columns.push(info("previous", ty));
+            columns.push(info("change", "double"));
+        }
+        Ok(columns)
+    }
 }
 
 impl Grain {
     /// The interval of the leaf; `None` for the total.
     pub(super) fn interval(self) -> Option<Interval> {
-        match self {
-            Grain::Hour => Some(Interval::Hour),
-            Grain::Day => Some(Interval::Day),
-            Grain::Week => Some(Interval::Week),
-            Grain::Month => Some(Interval::Month),
-            Grain::Total => None,
-        }
+        Some(match self {
+            Grain::Minute => Interval::Minute,
+            Grain::Hour => Interval::Hour,
+            Grain::Day => Interval::Day,
+            Grain::Week => Interval::Week,
+            Grain::Month => Interval::Month,
+            Grain::Quarter => Interval::Quarter,
+            Grain::Year => Interval::Year,
+            Grain::Total => return None,
+        })
     }
 }
 
 impl Aggregate {
-    fn measure(&self) -> Measure {
+    /// What the leaf computes.
+    pub(super) fn measure(&self) -> Measure {
         match self {
             Aggregate::Count => Measure::Rows,
             Aggregate::CountOf(field) => Measure::Values(field.clone()),
@@ -186,27 +293,40 @@ impl Aggregate {
 }
 
 impl MetricPlan {
-    /// The tables that it reads.
+    /// The tables that it reads, that of the rows first.
     pub fn tables(&self) -> &[Arc<Table>] {
         &self.tables
     }
 
+    /// Its columns: `time` unless the grain is the total, the dimensions, those of steps or
+    /// periods, the metric, and with a comparison `previous` and `change`.
+    pub fn columns(&self) -> &[ColumnInfo] {
+        &self.columns
+    }
+
+    /// Its columns as [`MetricAnswer::to_arrow`] gives them.
+    pub(crate) fn schema(&self) -> arrow::datatypes::SchemaRef {
+        answer::arrow_schema(&self.columns)
+    }
+
     /// What it does with which field.
     pub fn fields(&self) -> Vec<(TableId, FieldUse)> {
-        let of = |part: &Part| uses(std::slice::from_ref(&part.table), &part.question);
-        self.parts.iter().flat_map(of).collect()
+        match &self.body {
+            Body::Formula(plan) => plan.fields(&self.asked),
+            Body::Journey(plan) => plan.fields(&self.asked),
+        }
     }
 
     /// The question without its literals.
     pub fn shape(&self) -> String {
-        let mut shape = format!("metric {} by {}", self.metric.name, self.grain.as_str());
-        for dimension in &self.query.dimensions {
+        let mut shape = format!("metric {} by {}", self.metric.name, self.asked.grain.as_str());
+        for dimension in &self.asked.query.dimensions {
             shape.push_str(&format!(", {dimension}"));
         }
-        for part in &self.parts {
-            let filter = leaf::filter_name(&part.question.filter);
-            shape.push_str(&format!(" from {} where {filter}", part.table.name));
-        }
+        shape.push_str(&match &self.body {
+            Body::Formula(plan) => plan.shape(),
+            Body::Journey(plan) => plan.shape(),
+        });
         shape
     }
 
@@ -220,16 +340,43 @@ impl MetricPlan {
     /// # Errors
     /// [`QueryError`] sorted by fault.
     pub fn run(&self, scope: &Scope, limits: &Limits) -> Result<MetricAnswer, QueryError> {
-        let batches = self
-            .parts
-            .iter()
-            .map(|part| leaf::run_on(scope, &part.question, limits, Some(part.table.id)))
-            .collect::<Result<Vec<_>, _>>()?;
-        answer::answer(self, &batches, limits)
+        let range = self.asked.range();
+        let mut rows = self.numbers(scope, range, limits)?;
+        let mut compared = None;
+        if let Some(compare) = self.asked.query.compare {
+            let before = Before::of(compare, &self.asked, range, limits)?;
+            compared = Some(before.rows(self.numbers(scope, before.range(), limits)?));
+        }
+        if let Some(before) = &mut compared {
+            answer::align(&mut rows, before);
+        }
+        answer::answer(self, rows, compared, limits)
     }
 
-    /// Whether the metric is a quotient.
-    pub(super) fn is_ratio(&self) -> bool {
-        matches!(self.metric.kind, MetricKind::Ratio { .. })
+    /// The rows of a range, with zeros where the metric wants them.
+    fn numbers(
+        &self,
+        scope: &Scope,
+        range: Range,
+        limits: &Limits,
+    ) -> Result<Vec<Row>, QueryError> {
+        let mut rows = match &self.body {
+            Body::Formula(plan) => plan.run(scope, &self.asked, range, limits)?,
+            Body::Journey(plan) => return plan.run(scope, &self.asked, range, limits),
+        };
+        // What was kept back is not nothing.
+        let is_told = match &self.body {
+            Body::Formula(plan) => !plan.is_under_rule(scope),
+            Body::Journey(plan) => !plan.is_under_rule(scope, &self.asked),
+        };
+        if self.metric.empty == Empty::Zero && self.asked.has_time() && is_told {
+            answer::fill(self, &mut rows, range, limits)?;
+        }
+        Ok(rows)
+    }
+
+    /// Whether its numbers are whole.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(&self.body, Body::Formula(plan) if plan.is_whole)
     }
 }

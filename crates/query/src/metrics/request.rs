@@ -15,13 +15,53 @@ pub struct MetricQuery {
     /// Fields to cut by, of those that the metric names.
     pub dimensions: Vec<String>,
     /// Each field has one of these values.
-    pub(super) filters: Option<Condition>,
+    pub(super) filters: Vec<(String, Vec<Literal>)>,
     /// Only rows from this moment on.
     pub from: Option<Timestamp>,
     /// Only rows before this moment.
     pub to: Option<Timestamp>,
     /// Where days begin.
     pub time_zone: Tz,
+    /// With what the numbers are compared.
+    pub compare: Option<Compare>,
+    /// When the question is asked; nothing after it has happened yet.
+    pub now: Option<Timestamp>,
+    /// Equal intervals in the place of a grain.
+    pub steps: Option<Steps>,
+}
+
+/// Intervals of equal length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steps {
+    /// A moment at which one begins, in milliseconds since 1970.
+    pub from_ms: i64,
+    /// How long they are, in milliseconds; at least 1.
+    pub step_ms: i64,
+}
+
+/// With what numbers are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// The time as long as the one that is asked for, just before it.
+    PreviousPeriod,
+    /// The same time a year before; weeks with the week 52 weeks before.
+    PreviousYear,
+}
+
+impl Compare {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Compare::PreviousPeriod => "previous_period",
+            Compare::PreviousYear => "previous_year",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Compare> {
+        let all = [Compare::PreviousPeriod, Compare::PreviousYear];
+        all.into_iter().find(|compare| compare.as_str() == word)
+    }
 }
 
 impl Default for MetricQuery {
@@ -30,10 +70,13 @@ impl Default for MetricQuery {
         MetricQuery {
             grain: None,
             dimensions: Vec::new(),
-            filters: None,
+            filters: Vec::new(),
             from: None,
             to: None,
             time_zone: Tz::UTC,
+            compare: None,
+            now: None,
+            steps: None,
         }
     }
 }
@@ -41,7 +84,8 @@ impl Default for MetricQuery {
 impl MetricQuery {
     /// Reads a question:
     /// `{"grain": "day", "dimensions": ["model"], "filters": {"model": ["cam-3"]},
-    /// "from": "now-30d/d", "to": "2026-11-23", "time_zone": "Europe/Berlin"}`, all optional.
+    /// "from": "now-30d/d", "to": "2026-11-23", "time_zone": "Europe/Berlin", "compare":
+    /// "previous_period"}`, all optional.
     ///
     /// # Errors
     /// [`QueryError::Invalid`] that names the key.
@@ -49,11 +93,11 @@ impl MetricQuery {
         let invalid = |text: String| Err(QueryError::Invalid(text));
         let Json::Object(body) = body else {
             if body.is_null() {
-                return Ok(MetricQuery::default());
+                return Ok(MetricQuery { now: Some(now), ..MetricQuery::default() });
             }
             return invalid("a question to a metric is a JSON object".to_owned());
         };
-        let mut query = MetricQuery::default();
+        let mut query = MetricQuery { now: Some(now), ..MetricQuery::default() };
         // The zone first: dates are read in it.
         if let Some(zone) = body.get("time_zone").filter(|zone| !zone.is_null()) {
             let known = zone.as_str().and_then(|name| name.parse().ok());
@@ -68,25 +112,50 @@ impl MetricQuery {
                 "grain" => match value.as_str().and_then(Grain::parse) {
                     Some(grain) => query.grain = Some(grain),
                     None => {
-                        let words = "`grain` is one of hour, day, week, month, total";
-                        return invalid(words.to_owned());
+                        return invalid(format!("`grain` is one of {}", Grain::WORDS));
                     }
                 },
                 "dimensions" => query.dimensions = texts(value)?,
-                "filters" => query.filters = Some(filters(value)?),
+                "filters" => query.filters = filters(value)?,
+                "compare" => match value.as_str().and_then(Compare::parse) {
+                    Some(compare) => query.compare = Some(compare),
+                    None => {
+                        let words = "`compare` is previous_period or previous_year";
+                        return invalid(words.to_owned());
+                    }
+                },
                 "from" => query.from = Some(moment(key, value, query.time_zone, now)?),
                 "to" => query.to = Some(moment(key, value, query.time_zone, now)?),
                 other => {
-                    let known = ["grain", "dimensions", "filters", "from", "to", "time_zone"];
+                    let known =
+                        ["grain", "dimensions", "filters", "from", "to", "time_zone", "compare"];
                     let hint = crate::error::nearest(other, known.into_iter());
                     return invalid(format!("a question to a metric has no key `{other}`{hint}"));
                 }
             }
         }
+        if query.compare.is_some() {
+            if query.from.is_none() {
+                return invalid("a comparison needs `from`, such as now-30d/d".to_owned());
+            }
+            query.to = query.to.or(Some(now));
+        }
         if query.from.zip(query.to).is_some_and(|(from, to)| from >= to) {
             return invalid("`from` has to be before `to`".to_owned());
         }
         Ok(query)
+    }
+
+    /// The same with one more filter: a field has one of these values.
+    pub fn filtered(mut self, field: &str, values: &[String]) -> MetricQuery {
+        let values = values.iter().map(|value| Literal::Text(value.clone())).collect();
+        self.filters.push((field.to_owned(), values));
+        self
+    }
+
+    /// The filters as one condition.
+    pub(super) fn condition(&self) -> Option<Condition> {
+        (!self.filters.is_empty()).then(|| Condition::Fields(self.filters.clone()))
     }
 }
 
@@ -99,7 +168,7 @@ fn texts(value: &Json) -> Result<Vec<String>, QueryError> {
     texts.ok_or_else(|| QueryError::Invalid("`dimensions` is a list of field names".to_owned()))
 }
 
-fn filters(value: &Json) -> Result<Condition, QueryError> {
+fn filters(value: &Json) -> Result<Vec<(String, Vec<Literal>)>, QueryError> {
     let wrong = || {
         QueryError::Invalid(
             "`filters` is an object of fields with values, such as {\"model\": [\"cam-3\"]}"
@@ -128,7 +197,7 @@ fn filters(value: &Json) -> Result<Condition, QueryError> {
         }
         found.push((name.clone(), values));
     }
-    Ok(Condition::Fields(found))
+    Ok(found)
 }
 
 fn moment(key: &str, value: &Json, zone: Tz, now: Timestamp) -> Result<Timestamp, QueryError> {
@@ -161,6 +230,8 @@ mod tests {
         let error = |body: Json| MetricQuery::from_json(&body, now).unwrap_err().to_string();
         assert!(error(json!({"dimension": []})).contains("did you mean `dimensions`"));
         assert!(error(json!({"grain": "second"})).contains("hour, day"));
+        assert!(error(json!({"compare": "previous_year"})).contains("needs `from`"));
+        assert!(error(json!({"compare": "year", "from": "now-1d"})).contains("previous_year"));
         assert!(error(json!({"from": "yesterday"})).contains("from"));
         assert!(error(json!({"from": "now", "to": "now-1d"})).contains("before"));
         assert!(error(json!({"filters": {"a": {}}})).contains("filters"));

@@ -1,5 +1,6 @@
 //! From which stored fields the columns of a plan come, and what is done with them.
 
+use super::metric::MetricTable;
 use super::table::LeafTable;
 use crate::QueryError;
 use crate::guard::Role;
@@ -32,7 +33,9 @@ pub(super) fn mentions(plan: &LogicalPlan) -> Result<Vec<(TableId, Mention)>, Qu
 pub(super) fn only_aggregates(plan: &LogicalPlan) -> bool {
     let below = match plan {
         LogicalPlan::Aggregate(_) => true,
-        LogicalPlan::TableScan(_) => false,
+        // The rows of a metric are aggregates already.
+        LogicalPlan::TableScan(scan) => source_as_provider(&scan.source)
+            .is_ok_and(|provider| provider.downcast_ref::<MetricTable>().is_some()),
         LogicalPlan::Explain(explain) => return only_aggregates(&explain.plan),
         other => other.inputs().into_iter().all(only_aggregates),
     };

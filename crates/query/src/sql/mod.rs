@@ -10,6 +10,10 @@
 //! written `user.email` or `"user.email"`. `match(field, 'words')` and
 //! `match_phrase(field, 'words in order')` search texts; they can only stand in a `WHERE` that is
 //! pushed down as a whole. `SELECT *` means every field whose values may be shown.
+//!
+//! `metric('name', grain => 'day', dimensions => 'model')` stands in `FROM` for the rows of a
+//! declared metric; the other arguments are those of a question to it: `"from"`, `"to"`,
+//! `time_zone`, `compare`, `filters` (JSON).
 
 mod dialect;
 mod filter;
@@ -17,6 +21,7 @@ mod fold_rule;
 mod functions;
 mod lineage;
 mod literal;
+mod metric;
 mod session;
 mod statement;
 mod table;
@@ -25,6 +30,7 @@ mod tests;
 mod top_rule;
 
 use crate::leaf::field::Kind;
+use crate::metrics::MetricPlan;
 use crate::{Limits, QueryError, Scope};
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -52,6 +58,8 @@ pub struct SqlPlan {
     parsed: Parsed,
     tables: Vec<Arc<Table>>,
     known: Vec<Arc<Table>>,
+    /// The metrics it asks, under the names that stand for them.
+    metrics: Vec<(String, Arc<MetricPlan>)>,
     /// `None` for statements that read no rows.
     logical: Option<LogicalPlan>,
     uses: Vec<(TableId, lineage::Mention)>,
@@ -68,6 +76,24 @@ pub fn plan(
     tables: &[Arc<Table>],
     pseudonyms: &Pseudonyms,
 ) -> Result<SqlPlan, QueryError> {
+    plan_with(text, tables, pseudonyms, &|name, _| {
+        Err(QueryError::Invalid(format!("there is no metric `{name}` here")))
+    })
+}
+
+/// Plans a metric by its name and the question to it, as [`crate::metrics::MetricQuery`] reads it.
+pub type PlanMetric<'a> = dyn Fn(&str, &serde_json::Value) -> Result<MetricPlan, QueryError> + 'a;
+
+/// The same, for a statement in which `metric('name', grain => 'day')` may stand in `FROM`.
+///
+/// # Errors
+/// As [`plan`], and what `metric` says.
+pub fn plan_with(
+    text: &str,
+    tables: &[Arc<Table>],
+    pseudonyms: &Pseudonyms,
+    metric: &PlanMetric<'_>,
+) -> Result<SqlPlan, QueryError> {
     let parsed = statement::parse(text, tables)?;
     let known = tables.to_vec();
     let query = match &parsed {
@@ -76,21 +102,39 @@ pub fn plan(
                 Parsed::Describe(table) => vec![Arc::clone(table)],
                 _ => Vec::new(),
             };
-            return Ok(SqlPlan { parsed, tables, known, logical: None, uses: Vec::new() });
+            let (metrics, uses) = (Vec::new(), Vec::new());
+            return Ok(SqlPlan { parsed, tables, known, metrics, logical: None, uses });
         }
         Parsed::Query { tables, .. } => tables.clone(),
     };
-    let logical = logical_plan(&parsed, &query)?;
+    let metrics = match &parsed {
+        Parsed::Query { metrics, .. } => metrics
+            .iter()
+            .map(|call| Ok((call.alias.clone(), Arc::new(metric(&call.name, &call.question)?))))
+            .collect::<Result<Vec<_>, QueryError>>()?,
+        _ => Vec::new(),
+    };
+    let logical = logical_plan(&parsed, &query, &metrics)?;
     let logical = literal::turn(logical, &query, pseudonyms)?;
     let uses = lineage::mentions(&logical)?;
-    Ok(SqlPlan { parsed, tables: query, known, logical: Some(logical), uses })
+    let mut tables = query;
+    for table in metrics.iter().flat_map(|(_, plan)| plan.tables()) {
+        if !tables.iter().any(|known| known.id == table.id) {
+            tables.push(Arc::clone(table));
+        }
+    }
+    Ok(SqlPlan { parsed, tables, known, metrics, logical: Some(logical), uses })
 }
 
-fn logical_plan(parsed: &Parsed, tables: &[Arc<Table>]) -> Result<LogicalPlan, QueryError> {
+fn logical_plan(
+    parsed: &Parsed,
+    tables: &[Arc<Table>],
+    metrics: &[(String, Arc<MetricPlan>)],
+) -> Result<LogicalPlan, QueryError> {
     let Parsed::Query { statement, .. } = parsed else {
         return Err(QueryError::Internal("the SQL planner".to_owned()));
     };
-    let state = session::state(tables, None, &Limits::standard())?;
+    let state = session::state(tables, metrics, None, &Limits::standard())?;
     let planned = futures::executor::block_on(state.statement_to_plan((**statement).clone()));
     planned.map_err(|error| statement::explain_error(error, tables))
 }
@@ -109,7 +153,7 @@ pub(crate) fn condition(
     let statement = format!("SELECT count(*) FROM \"{name}\" WHERE ({text}\n)");
     let plan = plan(&statement, tables, pseudonyms)?;
     let optimized = match &plan.logical {
-        Some(logical) => session::state(tables, None, &Limits::standard())?
+        Some(logical) => session::state(tables, &[], None, &Limits::standard())?
             .optimize(logical)
             .map_err(QueryError::from_planning)?,
         None => return Err(QueryError::Invalid("a condition is no statement".to_owned())),
@@ -136,6 +180,7 @@ impl SqlPlan {
             .map(|(table, (field, role))| {
                 (*table, FieldUse { field: field.clone(), how: role.as_use() })
             })
+            .chain(self.metrics.iter().flat_map(|(_, plan)| plan.fields()))
             .collect()
     }
 
@@ -160,6 +205,9 @@ impl SqlPlan {
                 uses.map(|(_, (field, role))| format!("{field}:{role:?}").to_lowercase()).collect();
             shape.push_str(&format!(" {}({})", table.name, uses.join(" ")));
         }
+        for (_, plan) in &self.metrics {
+            shape.push_str(&format!(" {}", plan.shape()));
+        }
         shape
     }
 
@@ -174,7 +222,7 @@ impl SqlPlan {
     ) -> Result<(Vec<ColumnInfo>, Vec<RecordBatch>), QueryError> {
         let Some(logical) = &self.logical else { return self.describe() };
         let batches = session::block_on(async {
-            let state = session::state(&self.tables, Some(scope), limits)?;
+            let state = session::state(&self.tables, &self.metrics, Some(scope), limits)?;
             let physical = physical_plan(&state, logical).await?;
             let failed = |error| QueryError::from_running(error, limits.memory_bytes);
             let mut stream = execute_stream(physical, state.task_ctx()).map_err(failed)?;
@@ -213,7 +261,7 @@ impl SqlPlan {
             other => other,
         };
         session::block_on(async {
-            let state = session::state(&self.tables, Some(scope), limits)?;
+            let state = session::state(&self.tables, &self.metrics, Some(scope), limits)?;
             let physical = physical_plan(&state, logical).await?;
             Ok(displayable(physical.as_ref()).indent(false).to_string())
         })

@@ -1,8 +1,11 @@
 //! DataFusion's session for one statement: our tables, our rules, no files, no disk.
 
+use super::metric::MetricTable;
 use super::table::{Bound, LeafTable};
 use super::{fold_rule, functions, table_reference, top_rule};
+use crate::metrics::MetricPlan;
 use crate::{Limits, QueryError, Scope, leaf};
+use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
@@ -14,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 /// The session for a statement over these tables. Without a scope it can plan and not run.
 pub(super) fn state(
     tables: &[Arc<Table>],
+    metrics: &[(String, Arc<MetricPlan>)],
     scope: Option<&Scope>,
     limits: &Limits,
 ) -> Result<SessionState, QueryError> {
@@ -41,6 +45,12 @@ pub(super) fn state(
         let provider = Arc::new(LeafTable::new(table));
         context
             .register_table(table_reference(table), provider)
+            .map_err(QueryError::from_planning)?;
+    }
+    for (alias, plan) in metrics {
+        let provider = Arc::new(MetricTable::new(plan));
+        context
+            .register_table(TableReference::bare(alias.as_str()), provider)
             .map_err(QueryError::from_planning)?;
     }
     // `now()` is the moment at which the statement starts, the same everywhere in it.

@@ -1,6 +1,7 @@
 //! From text to one statement that only reads, with its names settled.
 
 use super::dialect::Words;
+use super::metric::MetricCall;
 use crate::QueryError;
 use crate::error::nearest;
 use crate::leaf::field::COMPANION;
@@ -34,6 +35,8 @@ pub(super) enum Parsed {
         explain: bool,
         /// The tables it reads.
         tables: Vec<Arc<Table>>,
+        /// The metrics it asks, each under the name that stands for it in the statement.
+        metrics: Vec<MetricCall>,
     },
 }
 
@@ -69,15 +72,22 @@ pub(super) fn parse(text: &str, known: &[Arc<Table>]) -> Result<Parsed, QueryErr
             ..
         } => find_table(table_name, known).map(Parsed::Describe),
         query @ SqlStatement::Query(_) => {
-            let mut tables = Tables { known, ctes: Vec::new(), found: Vec::new(), unknown: None };
+            let mut tables = Tables {
+                known,
+                ctes: Vec::new(),
+                found: Vec::new(),
+                metrics: Vec::new(),
+                unknown: None,
+            };
             let _ = VisitMut::visit(query, &mut tables);
             if let Some(unknown) = tables.unknown {
                 return Err(unknown);
             }
+            let metrics = tables.metrics;
             let tables = tables.found;
             let mut names = Names { tables: &tables };
             let _ = VisitMut::visit(query, &mut names);
-            Ok(Parsed::Query { statement: Box::new(statement), explain, tables })
+            Ok(Parsed::Query { statement: Box::new(statement), explain, tables, metrics })
         }
         _ => Err(only_questions()),
     }
@@ -118,6 +128,7 @@ struct Tables<'a> {
     known: &'a [Arc<Table>],
     ctes: Vec<String>,
     found: Vec<Arc<Table>>,
+    metrics: Vec<MetricCall>,
     unknown: Option<QueryError>,
 }
 
@@ -132,7 +143,21 @@ impl VisitorMut for Tables<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        // Table functions, files and the like have no place here: only tables and subqueries.
+        if let TableFactor::Table { name, args: args @ Some(_), .. } = factor
+            && joined(name).eq_ignore_ascii_case("metric")
+        {
+            let arguments = args.take().map(|args| args.args).unwrap_or_default();
+            let alias = format!("metric {}", self.metrics.len());
+            match MetricCall::read(alias.clone(), &arguments) {
+                Ok(call) => self.metrics.push(call),
+                Err(error) => {
+                    self.unknown.get_or_insert(error);
+                }
+            }
+            *name = ObjectName::from(vec![quoted(&alias)]);
+            return ControlFlow::Continue(());
+        }
+        // Other functions, files and the like have no place here: only tables and subqueries.
         let TableFactor::Table { name, args: None, .. } = factor else {
             if !matches!(
                 factor,
@@ -142,7 +167,7 @@ impl VisitorMut for Tables<'_> {
             ) {
                 self.unknown.get_or_insert_with(|| {
                     QueryError::Unsupported(
-                        "only tables and subqueries can stand in FROM".to_owned(),
+                        "only tables, subqueries and metric(…) can stand in FROM".to_owned(),
                     )
                 });
             }

@@ -24,7 +24,7 @@ pub(super) struct Bound {
     pub(super) limits: Limits,
 }
 
-fn bound(session: &dyn Session) -> Result<Arc<Bound>, DataFusionError> {
+pub(super) fn bound(session: &dyn Session) -> Result<Arc<Bound>, DataFusionError> {
     session
         .config()
         .get_extension::<Bound>()
@@ -210,7 +210,7 @@ impl TableProvider for FoldTable {
 }
 
 /// Some columns of a plan.
-fn project(
+pub(super) fn project(
     plan: Arc<dyn ExecutionPlan>,
     places: &[usize],
 ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {

@@ -2,7 +2,7 @@
 
 use super::block::{Loaded, Mask, Slots};
 use super::dates::{Intervals, Rounding};
-use crate::QueryError;
+use crate::{Mapping, QueryError};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::hash::Hash;
@@ -118,6 +118,8 @@ pub(super) enum Coder {
     Ranges { slot: usize, ranges: Vec<(Option<f64>, Option<f64>)> },
     /// Filters that may overlap.
     Filters { masks: Vec<Arc<Mask>> },
+    /// What another table says about a keyword: for each ordinal 0 or 1 + the place of a value.
+    Mapped { slot: usize, codes: Vec<u32>, mapping: Arc<Mapping> },
 }
 
 /// The codes of a block.
@@ -142,6 +144,7 @@ impl Dimension {
             Coder::Dates { intervals, .. } => intervals.len() as u64,
             Coder::Ranges { ranges, .. } => ranges.len() as u64,
             Coder::Filters { masks } => masks.len() as u64,
+            Coder::Mapped { mapping, .. } => mapping.values.len() as u64,
             Coder::Longs { .. }
             | Coder::Doubles { .. }
             | Coder::FarDates { .. }
@@ -188,6 +191,10 @@ impl Dimension {
                 Keys::Doubles(codes.iter().map(value).collect())
             }
             Coder::Ranges { .. } | Coder::Filters { .. } => longs(&i64::from),
+            Coder::Mapped { mapping, .. } => {
+                let value = |code: &u32| mapping.values[*code as usize - 1].clone();
+                Keys::Strings(codes.iter().map(value).collect())
+            }
         })
     }
 
@@ -250,6 +257,13 @@ impl Dimension {
                 }
             }
             Coder::Filters { masks } => in_filters(block, missing, masks),
+            Coder::Mapped { slot, codes, .. } => {
+                let code = |ord: u32| match codes[ord as usize] {
+                    0 => missing,
+                    code => code,
+                };
+                coded(slots.load(*slot, block).ords(), block.len(), missing, code)
+            }
         }
     }
 }

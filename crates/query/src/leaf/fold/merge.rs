@@ -184,9 +184,9 @@ impl Merger {
         }
     }
 
-    /// Adds the groups of one partial. The order of calls decides the last bits of sums of
-    /// floats, so it has to be the same every time.
-    pub(super) fn add(&mut self, partial: Partial) -> Result<(), QueryError> {
+    /// Adds the groups of one partial and gives the number that each has among all. The order of
+    /// calls decides the last bits of sums of floats, so it has to be the same every time.
+    pub(super) fn add(&mut self, partial: Partial) -> Result<Vec<u32>, QueryError> {
         let Partial { keys, codes, rows, measures } = partial;
         let ids: Vec<Vec<u32>> =
             self.dimensions.iter_mut().zip(keys).map(|(ids, keys)| ids.of(keys)).collect();
@@ -207,7 +207,7 @@ impl Merger {
         for (merged, part) in self.measures.iter_mut().zip(measures) {
             merged.add(part, &groups, self.groups);
         }
-        Ok(())
+        Ok(groups)
     }
 
     fn group(&mut self, codes: &[u32]) -> u32 {
@@ -251,10 +251,21 @@ impl Merger {
 
     /// The answer: group columns, then measures, in the order of the keys, missing ones last.
     pub(super) fn finish(
-        self,
+        mut self,
         group_types: &[DataType],
         measure_types: &[DataType],
     ) -> Result<Vec<ArrayRef>, QueryError> {
+        let (mut arrays, order) = self.finish_groups(group_types);
+        for (mut merged, ty) in std::mem::take(&mut self.measures).into_iter().zip(measure_types) {
+            merged.grow(self.groups);
+            arrays.push(merged.array(&order, ty)?);
+        }
+        Ok(arrays)
+    }
+
+    /// The group columns in the order of the keys, missing ones last, and for each of their rows
+    /// the number that [`Merger::add`] gave the group.
+    pub(super) fn finish_groups(&self, group_types: &[DataType]) -> (Vec<ArrayRef>, Vec<u32>) {
         let width = self.dimensions.len();
         let ranks: Vec<Arc<[u32]>> =
             self.dimensions.iter().zip(group_types).map(|(ids, ty)| ids.ranks(ty)).collect();
@@ -274,11 +285,7 @@ impl Merger {
             let codes = order.iter().map(|&group| self.codes[group as usize * width + place]);
             arrays.push(ids.array(ty, codes));
         }
-        for (mut merged, ty) in self.measures.into_iter().zip(measure_types) {
-            merged.grow(self.groups);
-            arrays.push(merged.array(&order, ty)?);
-        }
-        Ok(arrays)
+        (arrays, order)
     }
 }
 

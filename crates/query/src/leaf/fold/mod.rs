@@ -5,13 +5,21 @@
 //! and only then ordinals become values ([`partial`]), which are merged across views ([`merge`]).
 
 mod block;
+mod cohort;
 mod dates;
+mod funnel;
 mod group;
+mod mapping;
 mod measure;
 mod merge;
 mod partial;
 mod quantile;
+mod retention;
 mod sieve;
+
+pub(super) use funnel::funnel;
+pub(super) use mapping::mapping;
+pub(super) use retention::retention;
 
 use super::exec::measure_type;
 use super::field::{self, Kind};
@@ -123,8 +131,7 @@ fn finish(
     plan: &Plan<'_>,
     measures: &[MeasureOf],
 ) -> Result<Vec<ArrayRef>, QueryError> {
-    let group_types: Vec<DataType> =
-        plan.groups.iter().zip(&plan.group_kinds).map(|(g, kind)| group_type(g, *kind)).collect();
+    let group_types = plan.group_types();
     let measure_types = measures
         .iter()
         .map(|of| measure_type(job.tables, &of.measure))
@@ -138,6 +145,7 @@ fn group_type(group: &Group, kind: Option<Kind>) -> DataType {
         GroupBy::Date { .. } => DataType::Int64,
         GroupBy::Number { .. } => DataType::Float64,
         GroupBy::Ranges { .. } | GroupBy::Filters(_) => DataType::UInt32,
+        GroupBy::Mapped { .. } => DataType::Utf8,
     }
 }
 
@@ -154,7 +162,8 @@ impl<'a> Plan<'a> {
                 GroupBy::Terms(name)
                 | GroupBy::Date { field: name, .. }
                 | GroupBy::Number { field: name, .. }
-                | GroupBy::Ranges { field: name, .. } => field::column_kind(job.tables, name),
+                | GroupBy::Ranges { field: name, .. }
+                | GroupBy::Mapped { field: name, .. } => field::column_kind(job.tables, name),
                 GroupBy::Filters(_) => Ok(None),
             })
             .collect::<Result<_, _>>()?;
@@ -208,6 +217,11 @@ impl<'a> Plan<'a> {
             plan.measures.push(Planned { measure, kind, mask, exists, shared });
         }
         Ok(plan)
+    }
+
+    /// The types of the group columns.
+    fn group_types(&self) -> Vec<DataType> {
+        self.groups.iter().zip(&self.group_kinds).map(|(g, kind)| group_type(g, *kind)).collect()
     }
 
     /// One group and only counts of rows: postings know them.
@@ -403,7 +417,8 @@ impl<'a> Plan<'a> {
                     GroupBy::Terms(name)
                     | GroupBy::Date { field: name, .. }
                     | GroupBy::Number { field: name, .. }
-                    | GroupBy::Ranges { field: name, .. },
+                    | GroupBy::Ranges { field: name, .. }
+                    | GroupBy::Mapped { field: name, .. },
                     Some(kind),
                 ) => slots.open(&view.place.view, name, *kind)?,
                 _ => None,
@@ -430,6 +445,9 @@ impl<'a> Plan<'a> {
                 (GroupBy::Ranges { ranges, .. }, Some(slot)) => {
                     Coder::Ranges { slot, ranges: ranges.clone() }
                 }
+                (GroupBy::Mapped { mapping, .. }, Some(slot)) => {
+                    mapped_coder(slots, slot, mapping)?
+                }
             };
             dimensions.push(Dimension::new(coder, group.keep_missing));
         }
@@ -445,9 +463,22 @@ pub(crate) fn interval_starts(
     last: i64,
     most: usize,
 ) -> Option<Vec<i64>> {
+    let mut edges = interval_edges(interval, time_zone, first, last, most)?;
+    edges.pop();
+    Some(edges)
+}
+
+/// Where the intervals that `first..=last` touches begin, and where the last of them ends.
+pub(crate) fn interval_edges(
+    interval: Interval,
+    time_zone: chrono_tz::Tz,
+    first: i64,
+    last: i64,
+    most: usize,
+) -> Option<Vec<i64>> {
     let rounding = Rounding { interval, time_zone, offset_ms: 0 };
     let intervals = Intervals::between(&rounding, first, last.max(first), most)?;
-    Some((0..intervals.len()).map(|number| intervals.start(number)).collect())
+    Some((0..=intervals.len()).map(|number| intervals.start(number)).collect())
 }
 
 /// The field that a measure is about.
@@ -516,6 +547,18 @@ fn dates_coder(slots: &Slots, slot: usize, rounding: Rounding, sorted: bool) -> 
         Some(intervals) => Coder::Dates { slot, intervals, sorted },
         None => far,
     }
+}
+
+fn mapped_coder(
+    slots: &Slots,
+    slot: usize,
+    mapping: &Arc<crate::Mapping>,
+) -> Result<Coder, QueryError> {
+    let Column::Keyword(column) = slots.get(slot).column() else { return Ok(Coder::Missing) };
+    let ords: Vec<u32> = (0..column.cardinality()).collect();
+    let code = |term: &String| mapping.of.get(term).map_or(0, |place| place + 1);
+    let codes = column.terms(&ords)?.iter().map(code).collect();
+    Ok(Coder::Mapped { slot, codes, mapping: Arc::clone(mapping) })
 }
 
 fn steps_coder(slots: &Slots, slot: usize, interval: f64, offset: f64) -> Coder {

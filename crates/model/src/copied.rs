@@ -91,6 +91,11 @@ impl CopiedRows {
         self.cells.push(Cell::Json(start, end));
     }
 
+    /// Whether the last row has all of its cells.
+    pub fn is_whole(&self) -> bool {
+        self.cells.len() == self.ops.len() * self.width
+    }
+
     /// Takes the last row back, as far as it was pushed.
     pub fn forget_last(&mut self) {
         if self.ops.pop().is_some() {

@@ -7,6 +7,7 @@
 
 use crate::StoreError;
 use crate::column_cache::ColumnCache;
+use crate::mark::Mark;
 use crate::segment::{self, Layout, RowAddress, Rows, Segment};
 use model::{Op, Table};
 use roaring::RoaringBitmap;
@@ -21,6 +22,8 @@ pub(crate) struct Buffered {
     pub(crate) dead: Arc<RoaringBitmap>,
     /// The log frame they came in.
     pub(crate) frame: u64,
+    /// How far they bring the source that they came from.
+    pub(crate) mark: Option<Mark>,
 }
 
 /// Batches that were indexed together; its rows are theirs, one after the other.
@@ -91,7 +94,14 @@ impl Buffer {
     }
 
     /// Adds a batch; `dead` are rows of it that another row of the same batch replaced.
-    pub(crate) fn push(&mut self, rows: Arc<Rows>, rules: u32, dead: RoaringBitmap, frame: u64) {
+    pub(crate) fn push(
+        &mut self,
+        rows: Arc<Rows>,
+        rules: u32,
+        dead: RoaringBitmap,
+        frame: u64,
+        mark: Option<Mark>,
+    ) {
         self.rules = rules;
         let number = self.batches.len();
         for (row, head) in rows.batch.rows.iter().enumerate() {
@@ -105,7 +115,7 @@ impl Buffer {
         }
         self.rows += rows.len() as usize;
         self.bytes += rows.bytes();
-        self.batches.push(Buffered { rows, dead: Arc::new(dead), frame });
+        self.batches.push(Buffered { rows, dead: Arc::new(dead), frame, mark });
     }
 
     /// The live row of a given id.

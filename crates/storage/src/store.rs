@@ -9,6 +9,7 @@ use crate::catalog::{Catalog, Edit, SegmentRecord};
 use crate::column_cache::ColumnCache;
 use crate::disk::Disk;
 use crate::log::{FrameNumber, Log, LogFrame};
+use crate::mark::{Mark, Marks};
 use crate::point::Points;
 use crate::read::{Snapshot, View};
 use crate::row_scope::restrict;
@@ -215,6 +216,10 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     pub(crate) segments: Vec<LiveSegment>,
     pending: VecDeque<Pending>,
+    /// How far its sources were stored.
+    marks: Marks,
+    /// Those of the catalog: of rows that are in segments.
+    pub(crate) saved_marks: Marks,
     /// It is being dropped and takes no more rows.
     closing: bool,
     pub(crate) dropped: bool,
@@ -275,6 +280,13 @@ impl Store {
         let flushed: HashMap<TableId, Seq> = catalog.flushed()?.into_iter().collect();
         next_seq = flushed.values().map(|seq| seq.0 + 1).fold(next_seq, u64::max);
 
+        for (table, marks) in catalog.marks()? {
+            let Some(table) = tables.get(&table) else { continue };
+            let mut state = table.state.lock();
+            state.marks = marks.clone();
+            state.saved_marks = marks;
+        }
+
         let mut log_is_stale = false;
         let replay = |frame: LogFrame| -> Result<(), StoreError> {
             let entry = Entry::decode(&frame.payload)?;
@@ -286,7 +298,8 @@ impl Store {
                 return Ok(());
             }
             let mut state = table.state.lock();
-            state.publish(entry.batch, entry.first_seq, &entry.skipped, frame.number.0)?;
+            let Entry { batch, first_seq, skipped, mark, .. } = entry;
+            state.publish(batch, first_seq, &skipped, frame.number.0, mark)?;
             Ok(())
         };
         let log_dir = settings.dir.join("log");
@@ -464,6 +477,24 @@ impl Store {
         batch: SealedBatch,
         expects: &[Expect],
     ) -> Result<Vec<RowOutcome>, StoreError> {
+        self.append_marked(table, batch, expects, None)
+    }
+
+    /// Writes a batch and how far it brings the source that it came from, in one: after a crash
+    /// both are there or neither. A batch without rows leaves no mark.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    ///
+    /// # Panics
+    /// If lane or position are longer than 64 KiB.
+    pub fn append_marked(
+        &self,
+        table: TableId,
+        batch: SealedBatch,
+        expects: &[Expect],
+        mark: Option<Mark>,
+    ) -> Result<Vec<RowOutcome>, StoreError> {
         let inner = &self.inner;
         if inner.stopping.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
@@ -502,7 +533,7 @@ impl Store {
         check_columns(&state.table, batch.batch())?;
         let skipped = state.skipped(batch.batch(), expects)?;
         let first_seq = inner.next_seq.fetch_add(rows, Ordering::AcqRel);
-        Entry::finish(&mut payload, first_seq, &skipped);
+        Entry::finish(&mut payload, first_seq, &skipped, mark.as_ref());
         let frame = inner.log.append(payload)?;
         state.pending.push_back(Pending { frame, rules: batch.rules(), ids });
         drop(state);
@@ -517,7 +548,7 @@ impl Store {
         // Told before anything can fail; they go on when the lock is free.
         store.turn.notify_all();
         let outcomes = match durable {
-            Ok(()) => state.publish(batch, first_seq, &skipped, frame.0),
+            Ok(()) => state.publish(batch, first_seq, &skipped, frame.0, mark),
             Err(error) => Err(error.into()),
         };
         let full = state.buffer.rows() >= inner.settings.flush_rows
@@ -575,6 +606,48 @@ impl Store {
         }
         // Read last: every row of the views got its number before.
         Ok(Snapshot::new(named, all, self.inner.seq_end()))
+    }
+
+    /// How far the sources of a table were stored: the newest mark of each lane.
+    ///
+    /// # Errors
+    /// If the table is gone.
+    pub fn marks(&self, table: TableId) -> Result<Vec<Mark>, StoreError> {
+        Ok(self.inner.find(table)?.state.lock().marks.all())
+    }
+
+    /// The number that the next row of any table gets at least.
+    pub fn next_seq(&self) -> Seq {
+        Seq(self.inner.next_seq.load(Ordering::Acquire))
+    }
+
+    /// The `_id`s of up to `rows_max` living rows of a table that were written before `end`. This
+    /// is not a read: nothing of it may reach a caller.
+    ///
+    /// # Errors
+    /// If a segment cannot be read or the table is gone.
+    pub fn ids_before(
+        &self,
+        table: TableId,
+        end: Seq,
+        rows_max: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let store = self.inner.find(table)?;
+        let (_, views) = self.inner.views(&store)?;
+        let mut ids = Vec::new();
+        for view in &views {
+            let wanted = rows_max - ids.len();
+            let alive: Vec<u32> =
+                (0..view.segment.rows()).filter(|&row| !view.dead.contains(row)).collect();
+            let seqs = view.segment.seqs(&alive)?;
+            let before = alive.into_iter().zip(seqs).filter(|(_, seq)| *seq < end.0);
+            let rows: Vec<u32> = before.map(|(row, _)| row).take(wanted).collect();
+            ids.extend(view.segment.ids(&rows)?);
+            if ids.len() == rows_max {
+                break;
+            }
+        }
+        Ok(ids)
     }
 
     /// How large a table is.
@@ -915,6 +988,8 @@ impl TableStore {
                 generation: 0,
                 segments: Vec::new(),
                 pending: VecDeque::new(),
+                marks: Marks::default(),
+                saved_marks: Marks::default(),
                 closing: false,
                 dropped: false,
                 oldest: None,
@@ -1089,6 +1164,7 @@ impl State {
         first_seq: u64,
         skipped: &RoaringBitmap,
         frame: u64,
+        mark: Option<Mark>,
     ) -> Result<Vec<RowOutcome>, StoreError> {
         let rules = batch.rules();
         if !self.buffer.takes(rules) {
@@ -1146,7 +1222,10 @@ impl State {
             self.kill(place);
         }
         let seqs = (first_seq..first_seq + batch.rows.len() as u64).collect();
-        self.buffer.push(Arc::new(Rows::new(batch, seqs, versions)), rules, dead, frame);
+        if let Some(mark) = &mark {
+            self.marks.set(mark);
+        }
+        self.buffer.push(Arc::new(Rows::new(batch, seqs, versions)), rules, dead, frame, mark);
         self.oldest.get_or_insert_with(std::time::Instant::now);
         Ok(outcomes)
     }
@@ -1156,13 +1235,14 @@ impl State {
 ///
 /// ```text
 /// first row number u64, table u32, batch (protection's codec) length u64 and bytes,
-/// number of rows left out u32, each u32
+/// number of rows left out u32, each u32; a mark (see `crate::mark`) or nothing
 /// ```
 struct Entry {
     table: TableId,
     first_seq: u64,
     batch: SealedBatch,
     skipped: RoaringBitmap,
+    mark: Option<Mark>,
 }
 
 impl Entry {
@@ -1174,12 +1254,15 @@ impl Entry {
         payload
     }
 
-    fn finish(payload: &mut Vec<u8>, first_seq: u64, skipped: &RoaringBitmap) {
+    fn finish(payload: &mut Vec<u8>, first_seq: u64, skipped: &RoaringBitmap, mark: Option<&Mark>) {
         let batch_bytes = (payload.len() - Self::BATCH_AT) as u64;
         payload[..8].copy_from_slice(&first_seq.to_le_bytes());
         payload[12..20].copy_from_slice(&batch_bytes.to_le_bytes());
         payload.extend_from_slice(&(skipped.len() as u32).to_le_bytes());
         skipped.iter().for_each(|row| payload.extend_from_slice(&row.to_le_bytes()));
+        if let Some(mark) = mark {
+            mark.encode(payload);
+        }
     }
 
     fn decode(payload: &[u8]) -> Result<Entry, StoreError> {
@@ -1189,7 +1272,13 @@ impl Entry {
         let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
         let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
         let (batch, rest) = rest.split_at_checked(length).ok_or_else(damaged)?;
-        let (_, skipped) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let (count, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let skipped_bytes = (u32::from_le_bytes(*count) as usize).saturating_mul(4);
+        let (skipped, rest) = rest.split_at_checked(skipped_bytes).ok_or_else(damaged)?;
+        let mark = match rest {
+            [] => None,
+            _ => Some(Mark::decode(rest).ok_or_else(damaged)?.0),
+        };
         let batch = SealedBatch::decode(batch).map_err(|_| damaged())?;
         let skipped = skipped.as_chunks::<4>().0.iter().map(|row| u32::from_le_bytes(*row));
         Ok(Entry {
@@ -1197,6 +1286,7 @@ impl Entry {
             first_seq: u64::from_le_bytes(*first_seq),
             batch,
             skipped: skipped.collect(),
+            mark,
         })
     }
 }

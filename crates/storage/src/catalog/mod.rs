@@ -10,6 +10,7 @@
 //!   3 segment             key: segment u64; JSON: everything of a SegmentRecord but the deletes
 //!   4 deletes             key: segment u64; the bitmap of deleted rows
 //!   5 flushed             key: table u32; u64: rows up to this number are in segments
+//!   7 marks               key: table u32; how far its sources were stored, see `crate::mark`
 //!   6 record              key: MAC of the kind (16 bytes), MAC of kind and id (16 bytes);
 //!                         length of the id u16, id, value
 //! digest                  one row, value BLOB: sealed sum over all rows
@@ -36,6 +37,7 @@ mod stored;
 
 pub use error::CatalogError;
 
+use crate::mark::Marks;
 use model::{SegmentId, Seq, Table, TableId, TableName, Timestamp};
 use parking_lot::Mutex;
 use protection::keys::KeyRing;
@@ -99,6 +101,8 @@ pub struct Edit {
     pub set_deletes: Vec<(SegmentId, Vec<u8>)>,
     /// Rows of these tables up to these numbers are in segments.
     pub flushed: Vec<(TableId, Seq)>,
+    /// How far the sources of these tables were stored, with the rows that are now in segments.
+    pub(crate) marks: Vec<(TableId, Marks)>,
     /// No frame of the log below this number is needed any more.
     pub log_released: Option<u64>,
 }
@@ -168,6 +172,21 @@ impl Catalog {
         let rows = state.rows.list(&state.connection, Section::Flushed, &[])?;
         rows.iter()
             .map(|row| Ok((TableId(state.rows.key_u32(row)?), Seq(state.rows.value_u64(row)?))))
+            .collect()
+    }
+
+    /// How far the sources of each table were stored with its rows in segments.
+    ///
+    /// # Errors
+    /// If the disk fails or a row is damaged.
+    pub(crate) fn marks(&self) -> Result<Vec<(TableId, Marks)>, CatalogError> {
+        let state = self.state.lock();
+        let rows = state.rows.list(&state.connection, Section::Marks, &[])?;
+        rows.iter()
+            .map(|row| {
+                let marks = Marks::from_bytes(&row.value).ok_or_else(|| state.rows.damaged(row))?;
+                Ok((TableId(state.rows.key_u32(row)?), marks))
+            })
             .collect()
     }
 
@@ -256,6 +275,9 @@ impl State {
         for (table, seq) in &edit.flushed {
             change.put(Section::Flushed, &table.0.to_be_bytes(), &seq.0.to_le_bytes())?;
         }
+        for (table, marks) in &edit.marks {
+            change.put(Section::Marks, &table.0.to_be_bytes(), &marks.to_bytes())?;
+        }
         if let Some(number) = edit.log_released {
             change.put_counter(Counter::LogReleased, number)?;
         }
@@ -327,6 +349,7 @@ fn edit_tables(change: &mut Change<'_>, edit: &Edit) -> Result<(), CatalogError>
             return Err(CatalogError::UnknownTable(id));
         }
         change.delete(Section::Flushed, &key)?;
+        change.delete(Section::Marks, &key)?;
         for row in change.list(Section::Segment)? {
             let key = row.key;
             let segment = stored::read_segment(&row.value)

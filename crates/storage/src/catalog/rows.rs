@@ -25,6 +25,7 @@ pub(super) enum Section {
     Deletes = 4,
     Flushed = 5,
     Record = 6,
+    Marks = 7,
 }
 
 impl Section {
@@ -36,6 +37,7 @@ impl Section {
             4 => "deletes",
             5 => "flushed",
             6 => "record",
+            7 => "marks",
             _ => "unknown",
         }
     }

@@ -32,7 +32,7 @@ impl Inner {
     /// Writes a table's buffer into a segment.
     pub(crate) fn flush(&self, store: &TableStore) -> Result<(), StoreError> {
         let _working = store.working.lock();
-        let (table, batches, rules, dead_before, deletes) = {
+        let (table, batches, rules, dead_before, deletes, marks) = {
             let state = store.state.lock();
             if state.buffer.is_empty() || state.dropped {
                 return Ok(());
@@ -48,7 +48,10 @@ impl Inner {
                 state.buffer.batches().iter().map(|batch| Arc::clone(&batch.rows)).collect();
             let dead: Vec<Arc<RoaringBitmap>> =
                 state.buffer.batches().iter().map(|batch| Arc::clone(&batch.dead)).collect();
-            (Arc::clone(&state.table), batches, state.buffer.rules(), dead, deletes)
+            let mut marks = state.saved_marks.clone();
+            let brought = state.buffer.batches().iter().filter_map(|batch| batch.mark.as_ref());
+            brought.for_each(|mark| marks.set(mark));
+            (Arc::clone(&state.table), batches, state.buffer.rules(), dead, deletes, marks)
         };
         let alive = |batch: u32, row: u32| !dead_before[batch as usize].contains(row);
         let order = segment::ordered(&table, &batches, alive, true);
@@ -67,6 +70,10 @@ impl Inner {
 
         // 2. The commit; then memory follows.
         let mut state = store.state.lock();
+        let changed_marks = match marks == state.saved_marks {
+            true => Vec::new(),
+            false => vec![(table.id, marks.clone())],
+        };
         let edit = Edit {
             add_segments: live.iter().map(|live| live.record.clone()).collect(),
             set_deletes: deletes
@@ -74,6 +81,7 @@ impl Inner {
                 .filter_map(|(id, dead)| Some((*id, to_bytes(dead)?)))
                 .collect(),
             flushed: last_seq.map(|seq| (table.id, Seq(seq))).into_iter().collect(),
+            marks: changed_marks,
             ..Edit::default()
         };
         if let Err(error) = self.catalog.commit(&edit) {
@@ -86,6 +94,7 @@ impl Inner {
             live
         });
         let rows = order.len();
+        state.saved_marks = marks;
         state.buffer.forget(batches.len());
         state.generation += 1;
         state.oldest = (!state.buffer.is_empty()).then(std::time::Instant::now);

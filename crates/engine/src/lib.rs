@@ -29,6 +29,7 @@ mod audit;
 mod bulk;
 mod carry_out;
 mod change;
+mod copying;
 mod cursor;
 mod document;
 mod erase;
@@ -56,6 +57,7 @@ pub use audit::{AuditProof, AuditQuestion, AuditState};
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
 };
+pub use copying::{CopyRuling, CopyTable, FieldProposal, FieldsInUse};
 pub use cursor::{BackgroundOptions, SearchState};
 pub use erase::EraseRequest;
 pub use error::EngineError;
@@ -68,7 +70,6 @@ pub use offline::{
 };
 pub use open::{Engine, OpenError, Settings};
 pub use people::AccountError;
-pub use protection::Released;
 pub use protection::audit::merkle::{hash_from_hex, hash_to_hex};
 pub use protection::audit::{Checkpoint, EventKind, Witness, WitnessError, parse_verifier};
 pub use protection::caller::{
@@ -82,8 +83,10 @@ pub use protection::keys::{
     lock_memory_with,
 };
 pub use protection::outside;
+pub use protection::{Released, Shape};
 pub use ring::RingStatus;
 pub use ruling::{NewRuling, RulingEffect, RulingPlan};
 pub use sql::{SqlAnswer, SqlColumn};
 pub use storage::TableStats;
 pub use storage::Verified;
+pub use write::{CopyColumn, CopyOutcome, CopyPiece};

@@ -5,11 +5,14 @@
 //! is appended, so that a row never speaks of a field that a restart would not know.
 
 mod carry;
+mod copied;
 mod group;
 mod plan;
 
 #[cfg(test)]
 mod tests;
+
+pub use copied::{CopyColumn, CopyOutcome, CopyPiece};
 
 use crate::bulk::{
     self, Action, ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions,

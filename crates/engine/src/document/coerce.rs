@@ -9,7 +9,7 @@ pub(crate) const KEYWORD_BYTES_MAX: usize = 32_766;
 
 /// What the values of a field must be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rule {
+pub(crate) struct Rule {
     pub(super) ty: FieldType,
     min: i64,
     max: i64,

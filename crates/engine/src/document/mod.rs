@@ -4,6 +4,7 @@
 //! building it as a tree of values; its values wait in a small list and enter the columns only
 //! when the whole document is good, so that a bad one leaves nothing behind: no value, no field.
 
+mod cells;
 mod coerce;
 mod columns;
 mod date;
@@ -16,6 +17,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cells::CellTarget;
 pub(crate) use date::parse_date;
 pub(crate) use error::DocumentError;
 pub(crate) use shape::is_below;
@@ -141,20 +143,27 @@ impl BatchBuilder {
     fn commit(&mut self, values: &[(FieldId, Raw<'_>)]) {
         let row = self.rows.len() as u32;
         for (field, raw) in values {
-            let place = field.0 as usize;
-            if place >= self.columns.len() {
-                self.columns.resize_with(place + 1, || None);
-            }
-            let ty = self.tree.rule(*field).ty;
-            let column = self.columns[place].get_or_insert_with(|| ColumnBuilder::new(ty));
+            let copied = std::mem::take(&mut self.copied);
+            let column = self.column(*field);
             match raw {
                 Raw::Text(text) => column.push_text(row, text),
-                Raw::Copied(range) => column.push_text(row, &self.copied[range.clone()]),
+                Raw::Copied(range) => column.push_text(row, &copied[range.clone()]),
                 Raw::Long(value) => column.push_long(row, *value),
                 Raw::Double(value) => column.push_double(row, *value),
                 Raw::Bool(value) => column.push_bool(row, *value),
             }
+            self.copied = copied;
         }
+    }
+
+    /// The column of a field, made when its first value comes.
+    fn column(&mut self, field: FieldId) -> &mut ColumnBuilder {
+        let place = field.0 as usize;
+        if place >= self.columns.len() {
+            self.columns.resize_with(place + 1, || None);
+        }
+        let ty = self.tree.rule(field).ty;
+        self.columns[place].get_or_insert_with(|| ColumnBuilder::new(ty))
     }
 
     fn push(&mut self, row: Row) -> u32 {

@@ -65,6 +65,19 @@ impl<'de> Reader<'de, '_> {
         }
     }
 
+    /// Reads a value that stands at `node`.
+    pub(super) fn read_at(&mut self, node: u32, json: &'de str) -> Result<(), DocumentError> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let read = Member { reader: self, node, in_array: false }
+            .deserialize(&mut deserializer)
+            .and_then(|()| deserializer.end());
+        match (self.failure.take(), read) {
+            (Some(failure), _) => Err(failure),
+            (None, Err(error)) => Err(DocumentError::syntax(&error)),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
     fn fail<E: Error>(&mut self, failure: DocumentError) -> E {
         self.failure = Some(failure);
         E::custom("refused")

@@ -274,6 +274,29 @@ impl Tree {
         Ok(id)
     }
 
+    /// The field at `node`; made as `wanted` says if there is none.
+    pub(super) fn field_at(&mut self, node: u32, wanted: &Field) -> Result<FieldId, DocumentError> {
+        match self.kind(node) {
+            NodeKind::Leaf(id) => return Ok(id),
+            NodeKind::Object => {
+                return Err(DocumentError::argument(format!(
+                    "{} has fields below it and cannot hold a value itself",
+                    self.describe(node)
+                )));
+            }
+            NodeKind::Unknown => {}
+        }
+        if self.fields.len() >= FIELDS_MAX {
+            return Err(fields_exceeded());
+        }
+        self.check_above(node)?;
+        let id = FieldId(self.fields.len() as u32);
+        self.rules.push(Rule::of(wanted));
+        self.fields.push(wanted.clone());
+        self.set_leaf(node, id);
+        Ok(id)
+    }
+
     /// Refuses a path that leads through a field, as a key with dots can.
     pub(super) fn check_above(&self, node: u32) -> Result<(), DocumentError> {
         let mut above = self.nodes[node as usize].parent;

@@ -305,7 +305,7 @@ pub(super) fn names_a_row_to_be(action: &Action<'_>) -> bool {
 }
 
 /// The shape of a stored row, also where it is the plain one.
-fn stored_shape(schema: &Schema, batch: &Batch, cells: &Cells<'_>) -> Value {
+pub(super) fn stored_shape(schema: &Schema, batch: &Batch, cells: &Cells<'_>) -> Value {
     let written = batch.rows[0].shape.and_then(|shape| batch.shapes.get(shape as usize));
     if let Some(shape) = written.and_then(|shape| serde_json::from_str(shape).ok()) {
         return shape;

@@ -112,6 +112,11 @@ event_kinds! {
     ClockBack = "clock_back",
     /// Somebody asked who could read and who did read.
     ExposureAsked = "exposure_asked",
+    /// A copy of production data was planned, signed, started, paused, or removed;
+    /// [`Event::subject`] names it.
+    Copy = "copy",
+    /// What a source is opened with was kept in the key ring, or removed.
+    SourceSecret = "source_secret",
     /// End records could not be written while the disk was full or the folder gone.
     RecordsLost = "records_lost",
 }

@@ -240,6 +240,27 @@ impl Directory {
         self.caller_by_password(name, Proof::Password, Some(generation))
     }
 
+    /// The account behind work that goes on after the request that started it, such as a copy.
+    /// It has the account's roles of now and ends when the account is disabled or loses one;
+    /// it starts no session and approves nothing. `duty` is what the record says of it.
+    ///
+    /// Whoever calls this has kept who started the work, and that they might.
+    pub fn on_duty(&self, name: &str, duty: &str) -> Option<Caller> {
+        let state = self.state.read();
+        let person = state.people.get(name).filter(|person| self.is_open(name, person))?;
+        Some(Caller {
+            name: name.into(),
+            roles: self.policies.current().roles_of(name, self.clock.now()),
+            credential: duty.into(),
+            proof: Proof::Duty,
+            expires: None,
+            revoked: vec![Arc::clone(&person.barred)],
+            policy: Arc::clone(self.policies.in_force()),
+            address: None,
+            purpose: "".into(),
+        })
+    }
+
     fn remembered_generation(&self, name: &str, password: &str) -> Option<u64> {
         let generation = self.state.read().people.get(name)?.generation;
         let now = self.clock.now();

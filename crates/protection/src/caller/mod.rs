@@ -135,7 +135,8 @@ impl fmt::Debug for Credential<'_> {
     }
 }
 
-/// Somebody whose identity was proven. Only [`Directory::authenticate`] makes one.
+/// Somebody whose identity was proven. Only [`Directory::authenticate`] makes one, and
+/// [`Directory::on_duty`] for what somebody started and left running.
 #[derive(Clone, Debug)]
 pub struct Caller {
     name: Arc<str>,
@@ -164,6 +165,8 @@ enum Proof {
     Session {
         started_at: Timestamp,
     },
+    /// What it started goes on by itself.
+    Duty,
 }
 
 impl Proof {
@@ -175,6 +178,7 @@ impl Proof {
             Proof::Federated => "oidc",
             Proof::ApiKey { .. } => "key",
             Proof::Session { .. } => "session",
+            Proof::Duty => "duty",
         }
     }
 
@@ -195,15 +199,15 @@ impl Caller {
         &self.roles
     }
 
-    /// What was shown: `password`, `password+factor`, `oidc`, `key:ID` or `session:START`. No
-    /// secret.
+    /// What was shown: `password`, `password+factor`, `oidc`, `key:ID` or `session:START`; what
+    /// goes on by itself says what it is, such as `copy:NAME`. No secret.
     pub fn credential(&self) -> &str {
         &self.credential
     }
 
     /// Whether it was a person at a keyboard, not a program with a key.
     pub fn is_person(&self) -> bool {
-        !matches!(self.proof, Proof::ApiKey { .. })
+        !matches!(self.proof, Proof::ApiKey { .. } | Proof::Duty)
     }
 
     /// When the credential ends.

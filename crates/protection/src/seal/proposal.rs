@@ -21,6 +21,8 @@ pub struct Proposal {
     pub kind: String,
     /// Why. Never a value.
     pub reason: String,
+    /// Whether a rule or most values said so; false: open because nothing spoke against it.
+    pub by_rule: bool,
     /// What the sampled values look like, the most frequent first.
     pub shapes: Vec<Shape>,
     /// How many values were looked at.
@@ -55,7 +57,7 @@ impl Sealer {
             values => values,
         };
         let facts = FieldFacts { name: field.name.as_str(), ty: field.ty, values };
-        let Verdict { class, kind, reason, .. } = self.classifier.rule_on_field(&facts);
+        let Verdict { class, kind, reason, by_rule } = self.classifier.rule_on_field(&facts);
         let mut shapes: BTreeMap<String, u64> = BTreeMap::new();
         if field.ty != FieldType::Boolean {
             for place in 0..values.len() {
@@ -69,7 +71,7 @@ impl Sealer {
         shapes.sort_by_key(|shape| std::cmp::Reverse(shape.values));
         shapes.truncate(SHAPES_MAX);
         let sampled = values.len() as u64;
-        Ok(Proposal { class, kind: kind.to_owned(), reason, shapes, sampled })
+        Ok(Proposal { class, kind: kind.to_owned(), reason, by_rule, shapes, sampled })
     }
 }
 

@@ -119,6 +119,23 @@ impl Sealer {
         Ok(Column { field: id, rows, values })
     }
 
+    /// Whether two lists of sealed values of a field hold the same; says nothing else of them.
+    ///
+    /// # Errors
+    /// If a value does not open.
+    pub fn is_same(
+        &self,
+        table: &Table,
+        id: FieldId,
+        one: &[Box<[u8]>],
+        other: &[Box<[u8]>],
+    ) -> Result<bool, SealError> {
+        let field = table.schema.fields().get(id.0 as usize).ok_or(SealError::Misfit)?;
+        let open =
+            |sealed: &[Box<[u8]>]| self.open(table, id, field, &Values::Bytes(sealed.to_vec()));
+        Ok(one.len() == other.len() && open(one)? == open(other)?)
+    }
+
     /// The sealed values of a column as they were before.
     pub(super) fn open(
         &self,

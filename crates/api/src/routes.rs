@@ -4,7 +4,8 @@ use crate::elasticsearch::{
     bulk, cat, cluster, cursor, document, index, info, search, security, sql,
 };
 use crate::native::{
-    audit, changes, erasures, exposure, factors, keys, metrics, oidc, people, prometheus, ring,
+    audit, changes, copies, erasures, exposure, factors, keys, metrics, oidc, people, prometheus,
+    ring,
     rulings, scim, tables,
 };
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
@@ -217,6 +218,8 @@ mod params {
         "limit_per_metric",
     ];
     pub(super) const RULINGS: &[&str] = &["table"];
+    pub(super) const PLAN: &[&str] = &["purpose", "until"];
+    pub(super) const FORCE: &[&str] = &["force"];
     pub(super) const SCIM: &[&str] =
         &["filter", "startIndex", "count", "attributes", "excludedAttributes"];
     pub(super) const REACH: &[&str] = &["person", "table"];
@@ -326,7 +329,7 @@ fn elasticsearch() -> Vec<Route> {
 fn native() -> Vec<Route> {
     use Reads::{Form, Json, Nothing, Yaml};
     use Work::{Question, Quick, Write};
-    use params::{AUDIT, EXPORT, METRIC, NONE, PROMETHEUS, PROOF, REACH, RULINGS, SCIM};
+    use params::{AUDIT, EXPORT, FORCE, METRIC, NONE, PLAN, PROMETHEUS, PROOF, REACH, RULINGS, SCIM};
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
@@ -349,6 +352,19 @@ fn native() -> Vec<Route> {
         route(&[Get],               "/_prometheus/api/v1/metadata",   Nothing, Quick,    PROMETHEUS, known(prometheus::metadata)),
         route(&[Get],               "/_clerestory/tables",            Nothing, Quick,    NONE,       known(tables::list)),
         route(&[Get],               "/_clerestory/tables/{index}",    Nothing, Quick,    NONE,       known(tables::show)),
+        route(&[Get],               "/_clerestory/copies",            Nothing, Quick,    NONE,       known(copies::list)),
+        route(&[Put],               "/_clerestory/copies",            Yaml,    Write,    NONE,       known(copies::propose)),
+        route(&[Post],              "/_clerestory/copies/_plan",      Yaml,    Question, PLAN,       known(copies::plan)),
+        route(&[Get],               "/_clerestory/copies/{name}",     Nothing, Quick,    NONE,       known(copies::show)),
+        route(&[Delete],            "/_clerestory/copies/{name}",     Nothing, Write,    FORCE,      known(copies::remove)),
+        route(&[Post],              "/_clerestory/copies/{name}/_sign", Json,  Write,    NONE,       known(copies::sign)),
+        route(&[Post],              "/_clerestory/copies/{name}/_run", Nothing, Write,   NONE,       known(copies::run)),
+        route(&[Post],              "/_clerestory/copies/{name}/_pause", Nothing, Write, NONE,       known(copies::pause)),
+        route(&[Post],              "/_clerestory/copies/{name}/_resnapshot", Nothing, Write, RULINGS, known(copies::resnapshot)),
+        route(&[Post],              "/_clerestory/copies/{name}/_verify", Nothing, Question, NONE,   known(copies::verify)),
+        route(&[Get],               "/_clerestory/source-secrets",    Nothing, Quick,    NONE,       known(copies::secrets)),
+        route(&[Put],               "/_clerestory/source-secrets/{name}", Json, Write,   NONE,       known(copies::put_secret)),
+        route(&[Delete],            "/_clerestory/source-secrets/{name}", Nothing, Write, NONE,      known(copies::remove_secret)),
         route(&[Get],               "/_clerestory/erasures",          Nothing, Question, NONE,       known(erasures::list)),
         route(&[Post],              "/_clerestory/erasures",          Json,    Question, NONE,       known(erasures::create)),
         route(&[Get],               "/_clerestory/erasures/{id}",     Nothing, Question, NONE,       known(erasures::show)),

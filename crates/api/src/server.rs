@@ -3,7 +3,8 @@
 use crate::request::Peer;
 use crate::service::{App, answer};
 use crate::tls::{self, Certificate, Tls, TlsError};
-use engine::Engine;
+use copy::Copies;
+use engine::{Engine, EngineError};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -102,6 +103,9 @@ pub enum ServeError {
     /// TLS is needed and there is no certificate.
     #[error("cannot speak TLS")]
     Tls(#[from] TlsError),
+    /// The copies of production data cannot be gone on with.
+    #[error("cannot read the copies")]
+    Copies(#[source] EngineError),
     /// The system gives no threads.
     #[error("cannot start the server's threads")]
     Threads(#[source] io::Error),
@@ -113,6 +117,7 @@ pub enum ServeError {
 /// dropped on an asynchronous thread.
 #[derive(Debug)]
 pub struct Server {
+    copies: Arc<Copies>,
     runtime: Option<Runtime>,
     accepting: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -146,8 +151,9 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let fingerprint = tls.as_ref().map(|tls| tls.fingerprint.clone());
         let (stop, stopping) = watch::channel(false);
+        let copies = Arc::new(Copies::open(&engine).map_err(ServeError::Copies)?);
         let door = Door {
-            app: Arc::new(App::new(engine, limits)),
+            app: Arc::new(App::new(engine, Arc::clone(&copies), limits)),
             tls: tls.map(|tls| tls.acceptor),
             connections: Connections::new(limits),
         };
@@ -155,6 +161,7 @@ impl Server {
         let accepting = runtime.spawn(accept(listener, Arc::new(door), stopping));
         tracing::info!(%address, tls = fingerprint.is_some(), "listening");
         Ok(Server {
+            copies,
             runtime: Some(runtime),
             accepting: Some(accepting),
             stop,
@@ -205,6 +212,7 @@ impl Server {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(STOP_WAIT);
         }
+        self.copies.close();
         tracing::info!("stopped listening");
     }
 }
@@ -215,6 +223,7 @@ impl Drop for Server {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+        self.copies.close();
     }
 }
 

@@ -12,6 +12,7 @@ use crate::routes;
 use crate::server::Limits;
 use crate::ui;
 use bytes::Bytes;
+use copy::Copies;
 use engine::{Caller, Engine};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -39,6 +40,8 @@ const OPAQUE_ID: HeaderName = HeaderName::from_static("x-opaque-id");
 pub(crate) struct App {
     /// The house.
     pub(crate) engine: Arc<Engine>,
+    /// The copies that run in it.
+    pub(crate) copies: Arc<Copies>,
     bodies: BodyMemory,
     checks: Arc<Semaphore>,
     quick: Arc<Semaphore>,
@@ -50,10 +53,11 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(engine: Arc<Engine>, limits: &Limits) -> App {
+    pub(crate) fn new(engine: Arc<Engine>, copies: Arc<Copies>, limits: &Limits) -> App {
         let places = |count: usize| Arc::new(Semaphore::new(count.max(1)));
         App {
             engine,
+            copies,
             bodies: BodyMemory::new(limits.all_bodies_bytes_max, limits.body_bytes_max),
             checks: places(limits.checks_max),
             quick: places(limits.quick_max),

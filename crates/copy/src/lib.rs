@@ -8,12 +8,29 @@
 //! What never happens here: nothing is stored but through the engine's door, no value and no
 //! credential of a source stands in an error or a log line.
 
+mod copies;
 mod error;
+mod expression;
+mod file;
+mod live;
+mod page;
+mod plan;
 mod position;
+mod postgres;
+mod registry;
+mod runner;
 mod source;
+mod state;
+mod status;
+mod store;
+mod transform;
 mod value;
+mod verify;
 
+pub use copies::Copies;
 pub use error::SourceError;
+pub use file::FileError;
+pub use plan::{PlanRequest, Planned};
 pub use position::{Marks, Position};
 pub use source::{Event, Follow, Lag, Piece, Range, Refusal, Snapshot, Source, Wanted};
 pub use value::{Cell, ColumnType, CopiedRows, Layout, SourceColumn, SourceTable};

@@ -55,9 +55,6 @@ pub struct Wanted {
     /// Columns that are not copied: not even read where that is possible. All others are given,
     /// also those that come later.
     pub left_out: BTreeSet<String>,
-    /// Only rows for which this holds, in the source's own language; it is in the copy file and so
-    /// was signed. `None`: all.
-    pub filter: Option<String>,
 }
 
 /// A part of one table that is read in one go.
@@ -78,6 +75,12 @@ pub struct Range {
 pub trait Snapshot: Send + Sync {
     /// From where following goes on. Kept before the first row is read.
     fn start(&self) -> Position;
+
+    /// The place up to which the view holds all changes; later than [`Snapshot::start`] where an
+    /// interrupted snapshot goes on. Only rows without a key need it: theirs are not given twice.
+    fn view(&self) -> Position {
+        self.start()
+    }
 
     /// All ranges, also those that were read already. Kept before the first row is read.
     fn ranges(&self) -> Vec<Range>;

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod changes;
+pub(crate) mod copies;
 pub(crate) mod erasures;
 pub(crate) mod exposure;
 pub(crate) mod factors;

@@ -1,0 +1,417 @@
+//! Carries a copy out: snapshot, then following; pausing, retrying, beginning anew.
+
+use crate::copies::Copy;
+use crate::file::CopyFile;
+use crate::live::Doing;
+use crate::state::{StoredNote, StoredRange, StoredSnapshot, StoredTable, from_hex, to_hex};
+use crate::store::Storing;
+use crate::{
+    Event, Follow, Marks, Piece, Position, Range, Snapshot, Source, SourceError, registry,
+};
+use engine::EngineError;
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Ranges that are read at once.
+const READERS: usize = 2;
+/// Pieces between a reader and its writer.
+const PIECES_WAITING: usize = 2;
+/// Where a copy stands is kept so often.
+const KEEP_EVERY: Duration = Duration::from_secs(2);
+/// After a failure the next try waits so long, then twice as long, …
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// … up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Notes that are kept.
+const NOTES_MAX: usize = 100;
+
+/// Why a run ended.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// Somebody asked it to.
+    Stopped,
+    /// It may work later.
+    Later(String),
+    /// Somebody has to act first.
+    Pause(String),
+    /// A new snapshot is needed.
+    Anew(String),
+}
+
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Trouble {
+        match error {
+            SourceError::Unreachable(why) => Trouble::Later(why),
+            SourceError::Refused(why) | SourceError::Broken(why) => Trouble::Pause(why),
+            SourceError::Lost(why) => Trouble::Anew(why),
+        }
+    }
+}
+
+impl From<EngineError> for Trouble {
+    fn from(error: EngineError) -> Trouble {
+        match error.status {
+            409 | 429 | 503 | 507 => Trouble::Later(error.reason),
+            _ => {
+                if let Some(detail) = error.detail {
+                    tracing::error!(detail, "a copy cannot store");
+                }
+                Trouble::Pause(error.reason)
+            }
+        }
+    }
+}
+
+/// The life of a copy, until it is paused or the server stops.
+pub(crate) async fn live(copy: Arc<Copy>) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        let started = Instant::now();
+        let trouble = match Run::begin(&copy).await {
+            Ok(mut run) => run.go_on().await,
+            Err(trouble) => trouble,
+        };
+        if started.elapsed() > PAUSE_MAX {
+            pause = PAUSE_MIN;
+        }
+        let name = copy.name.as_str();
+        match trouble {
+            Trouble::Stopped => return copy.do_now(Doing::Nothing),
+            Trouble::Pause(reason) => {
+                tracing::error!(copy = name, reason, "copy paused");
+                copy.pause_by_itself(&reason);
+                return;
+            }
+            Trouble::Anew(reason) => {
+                tracing::warn!(copy = name, reason, "copy begins anew");
+                copy.begin_anew(&reason);
+            }
+            Trouble::Later(reason) => {
+                tracing::warn!(copy = name, reason, "copy waits");
+                copy.do_now(Doing::Waiting { reason, again: Instant::now() + pause });
+            }
+        }
+        if copy.stopped_within(pause).await {
+            return copy.do_now(Doing::Nothing);
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+struct Run {
+    copy: Arc<Copy>,
+    file: Arc<CopyFile>,
+    source: Arc<dyn Source>,
+    storing: Arc<Storing>,
+}
+
+impl Run {
+    /// Connects, checks the tables, and makes those that are missing here.
+    async fn begin(copy: &Arc<Copy>) -> Result<Run, Trouble> {
+        copy.do_now(Doing::Planning);
+        let version = copy.version_to_run().map_err(Trouble::Pause)?;
+        let file = CopyFile::parse(&version.yaml)
+            .map_err(|error| Trouble::Pause(format!("the copy file, {error}")))?;
+        let file = Arc::new(file);
+        let secret = match &file.secret {
+            Some(name) => Some(copy.engine.source_secret(name)?),
+            None => None,
+        };
+        let source = registry::open(&file.kind, &file.settings, &file.name, secret)
+            .map_err(Trouble::Pause)?;
+        let described = source.describe().await?;
+        let storing = {
+            let (copy, file) = (Arc::clone(copy), Arc::clone(&file));
+            blocking(move || Storing::begin(&copy, &file, &version, &described)).await??
+        };
+        Ok(Run { copy: Arc::clone(copy), file, source, storing: Arc::new(storing) })
+    }
+
+    async fn go_on(&mut self) -> Trouble {
+        if let Err(trouble) = self.read_all().await {
+            return trouble;
+        }
+        match self.follow().await {
+            Ok(()) => Trouble::Stopped,
+            Err(trouble) => trouble,
+        }
+    }
+
+    /// Reads the tables that were not read yet.
+    async fn read_all(&mut self) -> Result<(), Trouble> {
+        let missing = self.copy.change(|run| {
+            let file = &self.file;
+            run.tables.retain(|table, _| file.table(table).is_some());
+            for table in &file.tables {
+                run.tables.entry(table.from.clone()).or_default();
+            }
+            let missing = run.tables.iter().filter(|(_, table)| !table.copied);
+            missing.map(|(name, _)| name.clone()).collect::<Vec<String>>()
+        })?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.copy.do_now(Doing::Snapshot);
+        let wanted: Vec<_> = self
+            .storing
+            .wanted()
+            .into_iter()
+            .filter(|wanted| missing.contains(&wanted.table))
+            .collect();
+        self.begin_tables(&missing).await?;
+        let kept = self.copy.run().and_then(|run| run.snapshot);
+        let before: Vec<Range> = kept
+            .iter()
+            .flat_map(|kept| &kept.ranges)
+            .filter(|range| missing.contains(&range.table))
+            .map(StoredRange::range)
+            .collect();
+        let snapshot: Arc<dyn Snapshot> = Arc::from(self.source.snapshot(&wanted, &before).await?);
+        let ranges = self.keep_snapshot(&*snapshot)?;
+        self.copy.begin_snapshot();
+        let marks = self.storing.marks()?;
+        let mut reading = futures::stream::iter(ranges.into_iter().filter(|range| !range.done))
+            .map(|range| {
+                let range = range.range();
+                let after = marks.get(&range.table, &range.lane).cloned();
+                self.read_range(Arc::clone(&snapshot), range, after)
+            })
+            .buffer_unordered(READERS);
+        while let Some(read) = reading.next().await {
+            let range = read?;
+            self.copy.change(|run| {
+                let ranges = run.snapshot.iter_mut().flat_map(|snapshot| &mut snapshot.ranges);
+                ranges
+                    .filter(|known| known.table == range.table && known.lane == range.lane)
+                    .for_each(|known| known.done = true);
+            })?;
+        }
+        drop(reading);
+        self.end_tables(&missing, &snapshot.view()).await
+    }
+
+    /// Rows without a key cannot be put over those that are there: what an earlier try left goes.
+    async fn begin_tables(&self, missing: &[String]) -> Result<(), Trouble> {
+        for table in missing {
+            let Some(known) = self.copy.run().and_then(|run| run.tables.get(table).cloned()) else {
+                continue;
+            };
+            if self.storing.has_key(table) || !self.storing.begins_anew(table) {
+                continue;
+            }
+            let begun = known.fresh_from.is_some();
+            self.copy.change(|run| {
+                let ranges = run.snapshot.iter_mut().flat_map(|snapshot| &mut snapshot.ranges);
+                ranges.filter(|range| range.table == *table).for_each(|range| range.done = false);
+            })?;
+            if begun {
+                let (storing, table) = (Arc::clone(&self.storing), table.clone());
+                blocking(move || storing.empty(&table, None, None)).await??;
+            }
+        }
+        let next = self.copy.engine.next_seq().0;
+        self.copy.change(|run| {
+            for table in missing {
+                let table = run.tables.entry(table.clone()).or_default();
+                table.fresh_from.get_or_insert(next);
+            }
+        })
+    }
+
+    fn keep_snapshot(&self, snapshot: &dyn Snapshot) -> Result<Vec<StoredRange>, Trouble> {
+        self.copy.change(|run| {
+            let before = run.snapshot.take();
+            let is_done = |range: &Range| {
+                let known = before.iter().flat_map(|before| &before.ranges);
+                let mut known = known.filter(|k| k.table == range.table && k.lane == range.lane);
+                known.next().is_some_and(|known| known.done)
+            };
+            let ranges: Vec<StoredRange> = snapshot
+                .ranges()
+                .iter()
+                .map(|range| StoredRange { done: is_done(range), ..StoredRange::of(range) })
+                .collect();
+            let start = match &before {
+                Some(before) => before.start.clone(),
+                None => to_hex(&snapshot.start()),
+            };
+            // What is followed already goes on where it is.
+            run.reached.get_or_insert(start.clone());
+            run.snapshot = Some(StoredSnapshot { start, ranges: ranges.clone() });
+            ranges
+        })
+    }
+
+    async fn read_range(
+        &self,
+        snapshot: Arc<dyn Snapshot>,
+        range: Range,
+        after: Option<Position>,
+    ) -> Result<Range, Trouble> {
+        let (out, mut pieces) = mpsc::channel::<Piece>(PIECES_WAITING);
+        let read = tokio::spawn({
+            let range = range.clone();
+            async move { snapshot.read(&range, after.as_ref(), &out).await }
+        });
+        while let Some(piece) = pieces.recv().await {
+            if self.copy.is_stopped() {
+                read.abort();
+                return Err(Trouble::Stopped);
+            }
+            let storing = Arc::clone(&self.storing);
+            let rows = piece.rows.len() as u64;
+            let table = piece.table.clone();
+            blocking(move || storing.store(&piece)).await??;
+            self.copy.count_read(&table, rows);
+        }
+        let read = read.await.map_err(|_| Trouble::Pause("reading a range panicked".into()))?;
+        read?;
+        Ok(range)
+    }
+
+    /// Rows of an earlier snapshot that this one did not have are gone at the source.
+    async fn end_tables(&self, missing: &[String], view: &Position) -> Result<(), Trouble> {
+        for table in missing {
+            let fresh = self.copy.run().and_then(|run| run.tables.get(table)?.fresh_from);
+            if self.storing.had_rows(table) && self.storing.has_key(table) {
+                let (storing, table) = (Arc::clone(&self.storing), table.clone());
+                blocking(move || storing.empty(&table, fresh.map(model::Seq), None)).await??;
+            }
+        }
+        let floors: BTreeMap<&String, bool> =
+            missing.iter().map(|table| (table, self.storing.has_key(table))).collect();
+        self.copy.change(|run| {
+            for (table, has_key) in floors {
+                let floor = (!has_key).then(|| to_hex(view));
+                let copied = StoredTable { copied: true, fresh_from: None, floor };
+                run.tables.insert(table.clone(), copied);
+            }
+            run.snapshot = None;
+        })
+    }
+
+    async fn follow(&mut self) -> Result<(), Trouble> {
+        let run = self.copy.run().ok_or(Trouble::Stopped)?;
+        let from = run.reached.as_deref().and_then(from_hex);
+        let from = from.ok_or_else(|| Trouble::Anew("where it stood was not kept".into()))?;
+        let marks = self.floors(self.storing.marks()?, &run.tables);
+        let mut following = self.source.follow(&self.storing.wanted(), &from, &marks).await?;
+        self.copy.do_now(Doing::Following);
+        let mut keeping = Keeping { reached: from.clone(), kept: from, at: Instant::now() };
+        let mut gathered: Vec<Event> = Vec::new();
+        loop {
+            let event = tokio::select! {
+                event = following.next() => event?,
+                () = self.copy.stopped() => {
+                    return self.keep(&mut *following, &mut keeping).await;
+                }
+            };
+            let is_barrier = matches!(event, Event::Reached(_) | Event::Idle);
+            if let Event::Schema { table, what } = &event {
+                self.note(table, what)?;
+            } else if !is_barrier {
+                gathered.push(event);
+                if gathered.len() < 64 {
+                    continue;
+                }
+                self.store_all(std::mem::take(&mut gathered)).await?;
+                continue;
+            }
+            self.store_all(std::mem::take(&mut gathered)).await?;
+            if let Event::Reached(position) = event {
+                keeping.reached = keeping.reached.max(position);
+            }
+            self.copy.note_lag(following.lag());
+            if keeping.at.elapsed() >= KEEP_EVERY {
+                self.keep(&mut *following, &mut keeping).await?;
+                if self.copy.is_over(&self.file) {
+                    return Err(Trouble::Later("the purpose of a column has ended".into()));
+                }
+            }
+        }
+    }
+
+    /// Keeps where it stands, and only then lets the source forget.
+    async fn keep(&self, following: &mut dyn Follow, keeping: &mut Keeping) -> Result<(), Trouble> {
+        keeping.at = Instant::now();
+        if keeping.kept < keeping.reached {
+            let reached = to_hex(&keeping.reached);
+            let copy = Arc::clone(&self.copy);
+            blocking(move || copy.change(|run| run.reached = Some(reached))).await??;
+            keeping.kept = keeping.reached.clone();
+        }
+        following.acknowledge(&keeping.kept).await?;
+        Ok(())
+    }
+
+    /// Stores events: of one table in order, of several tables at once.
+    async fn store_all(&self, events: Vec<Event>) -> Result<(), Trouble> {
+        let mut by_table: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+        for event in events {
+            let table = match &event {
+                Event::Rows(piece) => piece.table.clone(),
+                Event::Truncate { table, .. } => table.clone(),
+                Event::Schema { .. } | Event::Reached(_) | Event::Idle => continue,
+            };
+            by_table.entry(table).or_default().push(event);
+        }
+        let storing = by_table.into_values().map(|events| {
+            let storing = Arc::clone(&self.storing);
+            blocking(move || -> Result<(), EngineError> {
+                for event in events {
+                    match event {
+                        Event::Rows(piece) => storing.store(&piece)?,
+                        Event::Truncate { table, lane, position } => {
+                            storing.empty(&table, None, Some((&lane, &position)))?;
+                        }
+                        Event::Schema { .. } | Event::Reached(_) | Event::Idle => {}
+                    }
+                }
+                Ok(())
+            })
+        });
+        for stored in futures::future::join_all(storing).await {
+            stored??;
+        }
+        Ok(())
+    }
+
+    fn floors(&self, mut marks: Marks, tables: &BTreeMap<String, StoredTable>) -> Marks {
+        for (name, table) in tables {
+            if let Some(floor) = table.floor.as_deref().and_then(from_hex) {
+                marks.raise(name, "", floor);
+            }
+        }
+        marks
+    }
+
+    fn note(&self, table: &str, what: &str) -> Result<(), Trouble> {
+        tracing::warn!(copy = self.copy.name, table, what, "the source changed");
+        let at = self.copy.engine.now().0;
+        let note = StoredNote { at, table: table.to_owned(), what: what.to_owned() };
+        self.copy.change(|run| {
+            run.notes.push(note);
+            let excess = run.notes.len().saturating_sub(NOTES_MAX);
+            run.notes.drain(..excess);
+        })
+    }
+}
+
+/// How far it is kept where a copy stands.
+struct Keeping {
+    reached: Position,
+    kept: Position,
+    at: Instant,
+}
+
+/// Work for a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Trouble> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Trouble::Pause("storing panicked; this is a defect, please report it".into()))
+}

@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Rulings: which class a field has, and why
     #[command(subcommand)]
     Rule(Rule),
+    /// Copy production data in, and keep following it
+    #[command(subcommand)]
+    Copy(Copy),
     /// Forget a person: rows are gone at once, files follow, a receipt says so
     Erase(Erase),
     /// People
@@ -51,6 +54,147 @@ pub(crate) enum Command {
     Exposure(Exposure),
     /// Look for what is wrong with a data folder and its server
     Doctor(Doctor),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Copy {
+    /// Look at a source and write a copy file with proposals, and a page to sign
+    Plan(CopyPlan),
+    /// Propose a copy file, if one is named, and start the copy once its plan is signed
+    Run(CopyRun),
+    /// Sign the plan of a copy: from then on it is a ruling
+    Sign(CopySign),
+    /// How copies are
+    Status(CopyStatus),
+    /// Stop a copy until it is resumed
+    Pause(CopyNamed),
+    /// Go on with a copy
+    Resume(CopyNamed),
+    /// Read all rows again; what is there stays readable meanwhile
+    Resnapshot(CopyResnapshot),
+    /// Compare what was copied with the source
+    Verify(CopyNamed),
+    /// Show the newest file of a copy
+    Show(CopyNamed),
+    /// End a copy and remove what it left at the source; what was copied stays
+    Remove(CopyRemove),
+    /// Keep what opens a source: a password
+    Secret(CopySecret),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyPlan {
+    /// A copy file; its name and source are enough
+    pub(crate) file: PathBuf,
+    /// What columns that no metric uses are for; without it they are not copied
+    #[arg(long, value_name = "TEXT", requires = "until")]
+    pub(crate) used_for: Option<String>,
+    /// Until which day, such as 2027-06-30
+    #[arg(long, value_name = "DAY", requires = "used_for")]
+    pub(crate) until: Option<String>,
+    /// Where to write the file; the page gets the same name with .html [default: over FILE]
+    #[arg(long, value_name = "F")]
+    pub(crate) out: Option<PathBuf>,
+    /// Only say what is different at the source from the file; exit code 1 if something is
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyRun {
+    /// A copy file to propose, or the name of a copy
+    pub(crate) what: String,
+    /// Return at once
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopySign {
+    /// The copy
+    pub(crate) name: String,
+    /// The version that was read [default: the newest, after it was shown]
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u64>,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyStatus {
+    /// One copy [default: all]
+    pub(crate) name: Option<String>,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyNamed {
+    /// The copy
+    pub(crate) name: String,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyResnapshot {
+    /// The copy
+    pub(crate) name: String,
+    /// One of its tables, as the source calls it [default: all]
+    #[arg(long, value_name = "T")]
+    pub(crate) table: Option<String>,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyRemove {
+    /// The copy
+    pub(crate) name: String,
+    /// Also if the source does not answer
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopySecret {
+    /// Its name, which the copy file says
+    pub(crate) name: String,
+    /// The first line of this file; - asks for it
+    #[arg(long, value_name = "F", default_value = "-", conflicts_with = "remove")]
+    pub(crate) from_file: PathBuf,
+    /// Forget it
+    #[arg(long)]
+    pub(crate) remove: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 #[derive(Debug, Args)]

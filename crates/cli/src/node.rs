@@ -172,7 +172,9 @@ pub(crate) fn start_logging(level: tracing::Level) {
     let filter = EnvFilter::builder()
         .with_env_var("CLERESTORY_LOG")
         .with_default_directive(level.into())
-        .from_env_lossy();
+        .from_env_lossy()
+        // What it says of a source may quote rows.
+        .add_directive("pg_walstream=off".parse().expect("the directive is fixed"));
     // Fails only if logging was started before, which is as good.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -15,6 +15,7 @@
 mod caller;
 mod needles;
 mod noise;
+mod postgres;
 mod program;
 pub mod question;
 mod totp;
@@ -22,5 +23,6 @@ mod totp;
 pub use caller::{Answer, Caller};
 pub use needles::Needles;
 pub use noise::Noise;
+pub use postgres::Postgres;
 pub use program::{DemoNode, DemoSize, Node, PASSWORD, Program};
 pub use totp::totp_code;

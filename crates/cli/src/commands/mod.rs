@@ -2,6 +2,7 @@
 
 mod audit;
 mod change;
+mod copy;
 mod demo;
 mod doctor;
 mod erase;
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Sql(typed) => sql::run(&typed),
         Command::Metric(typed) => metric::run(&typed),
         Command::Rule(typed) => rule::run(&typed),
+        Command::Copy(typed) => copy::run(&typed),
         Command::Erase(typed) => erase::run(&typed),
         Command::User(typed) => user::run(&typed),
         Command::Grant(typed) => grant::run(&typed),

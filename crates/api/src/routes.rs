@@ -5,8 +5,7 @@ use crate::elasticsearch::{
 };
 use crate::native::{
     audit, changes, copies, erasures, exposure, factors, keys, metrics, oidc, people, prometheus,
-    ring,
-    rulings, scim, tables,
+    ring, rulings, scim, tables,
 };
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};

@@ -6,7 +6,7 @@ use crate::plan::{self, PlanRequest, Planned};
 use crate::runner;
 use crate::state::{StoredCopy, StoredRun, StoredSignature, StoredVersion};
 use crate::transform::is_over;
-use crate::{Lag, registry, status, store, verify};
+use crate::{Lag, Refusal, registry, status, store, verify};
 use engine::{Caller, CopyOutcome, Engine, EngineError};
 use model::Class;
 use parking_lot::Mutex;
@@ -547,6 +547,15 @@ impl Copy {
         {
             *counts.left_out.entry(name.clone()).or_default() += count;
         }
+    }
+
+    /// What a source has that is no row.
+    pub(crate) fn count_refused(&self, table: &str, refused: &[Refusal]) {
+        let Some(last) = refused.last() else { return };
+        let mut live = self.live.lock();
+        let counts = live.tables.entry(table.to_owned()).or_default();
+        counts.refused += refused.len() as u64;
+        counts.refused_because = Some(format!("{}: {}", last.at, last.reason));
     }
 
     pub(crate) fn note_lag(&self, lag: Lag) {

@@ -125,6 +125,7 @@ impl Storing {
             },
         )?;
         self.copy.count(&piece.table, &transform.names, &outcome);
+        self.copy.count_refused(&piece.table, &piece.refused);
         Ok(())
     }
 

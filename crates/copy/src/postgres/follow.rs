@@ -242,7 +242,8 @@ impl PgFollow {
             let Gathered { layout, rows, position } = gathered;
             self.marks.raise(&table, "", position.clone());
             let position = Some(position);
-            let piece = Piece { table, lane: "".into(), layout, rows, position };
+            let piece =
+                Piece { table, lane: "".into(), layout, rows, refused: Vec::new(), position };
             self.state.ready.push_back(Event::Rows(piece));
         }
         self.state.gathered_rows = 0;

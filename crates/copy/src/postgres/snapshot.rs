@@ -196,6 +196,7 @@ impl Snapshot for PgSnapshot {
             lane: Arc::clone(&lane),
             layout: Arc::clone(&read.layout),
             rows: CopiedRows::new(read.layout.width()),
+            refused: Vec::new(),
             position: None,
         };
         let stopped = |_| SourceError::Unreachable("the copy stopped".into());

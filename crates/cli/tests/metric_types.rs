@@ -30,7 +30,7 @@ impl Demo {
     fn day_text(&self, day: i64) -> String {
         let at = self.fleet.settings().first_day_ms + day * DAY_MS;
         chrono::DateTime::from_timestamp_millis(at)
-            .unwrap()
+            .expect("a day of the demo")
             .format("%Y-%m-%dT%H:%M:%S.000Z")
             .to_string()
     }
@@ -40,15 +40,19 @@ impl Demo {
     }
 }
 
+fn list(value: &Value) -> &Vec<Value> {
+    value.as_array().expect("a list")
+}
+
 fn rows(caller: &Caller, name: &str, body: Value) -> Vec<serde_json::Map<String, Value>> {
     let answer = caller.post(&format!("/_metrics/{name}"), &body).expect(200);
     let names: Vec<&str> =
-        answer["columns"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+        list(&answer["columns"]).iter().map(|c| c["name"].as_str().expect("a name")).collect();
     let object = |row: &Value| {
-        let cells = row.as_array().unwrap().iter().cloned();
+        let cells = list(row).iter().cloned();
         names.iter().map(|name| (*name).to_owned()).zip(cells).collect()
     };
-    answer["rows"].as_array().unwrap().iter().map(object).collect()
+    list(&answer["rows"]).iter().map(object).collect()
 }
 
 /// The numbers of a metric by the texts of some columns.
@@ -492,12 +496,14 @@ fn grafana(node: &Node, analyst: &Caller) {
     let query = "query=sum+by+(plan)+(joined)";
     let answer = get(&format!("query_range?{query}&{range}")).expect(200);
     assert_eq!(answer["data"]["resultType"], "matrix");
-    let result = answer["data"]["result"].as_array().unwrap();
+    let result = list(&answer["data"]["result"]);
     assert_eq!(result[0]["metric"], json!({"__name__": "joined", "plan": "free"}));
     let sum: f64 = result
         .iter()
-        .flat_map(|series| series["values"].as_array().unwrap())
-        .map(|point| point[1].as_str().unwrap().parse::<f64>().unwrap())
+        .flat_map(|series| list(&series["values"]))
+        .map(|point| {
+            point[1].as_str().and_then(|text| text.parse::<f64>().ok()).expect("a number as text")
+        })
         .sum();
     assert_eq!(sum, 15.0, "three sign-ups a day: {answer}");
     assert_eq!(result[1]["values"][0][0], first + 86_400);

@@ -209,6 +209,12 @@ impl Engine {
         name: &str,
         body: &Json,
     ) -> Result<MetricPlan, query::QueryError> {
+        if !self.may_at_all(caller, Action::Aggregate) {
+            return Err(query::QueryError::NotPermitted {
+                field: name.to_owned(),
+                why: "is asked for as a metric, and your roles do not let you ask for metrics",
+            });
+        }
         let not_there = || {
             let metrics = self.metrics.read();
             let names = metrics.names().join(", ");

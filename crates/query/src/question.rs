@@ -54,7 +54,7 @@ pub enum Ask {
     /// How many entities come back. One output row per group and period that could be seen: columns
     /// `g0…`, `period` (UInt32), `entities` (UInt64, those that were active in it), `of` (UInt64,
     /// those that could have been). The filter of the question is not asked.
-    Retention(Retention),
+    Retention(Box<Retention>),
 }
 
 /// A way of entities through steps. Rows of one entity count in the order of time; of rows with

@@ -211,6 +211,7 @@ fn what_is_cumulative_is_what_a_plain_count_over_all_before_finds() {
         ("s", "    window: 36h\n", 36 * HOUR_MS),
         ("d", "", i64::MAX),
         ("d", "    window: 2d\n", 2 * DAY_MS),
+        ("d", "    window: 30h\n", 30 * HOUR_MS),
         ("x", "    window: 2d\n", 2 * DAY_MS),
     ];
     for (measure, reach, back) in cases {
@@ -220,7 +221,7 @@ fn what_is_cumulative_is_what_a_plain_count_over_all_before_finds() {
         );
         for by_tag in [false, true] {
             let body = json!({
-                "from": "2026-03-04", "to": "2026-03-09",
+                "from": "2026-03-04", "to": "2026-03-09T00:00:00Z",
                 "dimensions": if by_tag { vec!["tags"] } else { vec![] },
             });
             let mut expected: BTreeMap<(i64, String), i64> = BTreeMap::new();
@@ -259,4 +260,75 @@ fn what_is_cumulative_is_what_a_plain_count_over_all_before_finds() {
             assert_eq!(got, expected, "{measure} {reach} by tag {by_tag}");
         }
     }
+}
+
+/// Sixty people of whom `second` take a second step on the day of the first; only their having a
+/// pulse at all may be asked.
+fn people(second: usize) -> (House, Arc<Table>) {
+    let house = House::new();
+    let table = house.table(false);
+    let row = |person: usize, kind: &str, at: i64| -> Document {
+        vec![
+            ("at", long(at)),
+            ("kind", text(kind)),
+            ("user.email", text(&format!("person{person}@example.org"))),
+            ("pulse", long(60)),
+        ]
+    };
+    let mut documents: Vec<Document> = Vec::new();
+    for person in 0..60 {
+        let at = START_MS + person as i64 * 60_000;
+        documents.push(row(person, "a", at));
+        if person < second {
+            documents.push(row(person, "b", at + HOUR_MS));
+            documents.push(row(person, "b", at + DAY_MS));
+        }
+    }
+    house.put(&table, &documents);
+    (house, table)
+}
+
+#[test]
+fn steps_of_too_few_people_are_kept_back() {
+    let yaml = "measures:\n  - {name: n, table: TABLE, agg: count, filter: \"pulse IS NOT NULL\"}\n\
+        metrics:\n  - name: funnel\n    type: conversion\n    table: TABLE\n    entity: user.email\n    \
+        filter: \"pulse IS NOT NULL\"\n    window: 1d\n    grain: total\n    steps:\n      \
+        - {name: one, filter: {kind: a}}\n      - {name: two, filter: {kind: b}}\n  \
+        - name: back\n    type: retention\n    table: TABLE\n    entity: user.email\n    \
+        filter: \"pulse IS NOT NULL\"\n    cohort: \"pulse IS NOT NULL AND kind = 'a'\"\n    \
+        periods: [1]\n    grain: total\n  \
+        - {name: rolling, type: cumulative, measure: n, window: 2d}\n  \
+        - {name: plain, type: simple, measure: n, empty: zero}\n";
+    let ask = |(house, table): &(House, Arc<Table>), name: &str, body: &Json| {
+        let model = MetricModel::parse(&yaml.replace("TABLE", table.name.as_str())).unwrap();
+        let query = MetricQuery::from_json(body, Timestamp(START_MS + 30 * DAY_MS)).unwrap();
+        let plan = plan(&model, name, &query, &[Arc::clone(table)], &house.pseudonyms).unwrap();
+        let action = protection::grant::Action::Aggregate;
+        let scope = house.scope_for(action, plan.tables(), plan.fields());
+        let answer = plan.run(&scope, &Limits::standard());
+        answer.map(|answer| answer.rows.iter().map(|row| longs(row)).collect::<Vec<_>>())
+    };
+    let nothing = json!({});
+    // Thirty went on and thirty did not; of 45 and 15 the fifteen are too few, of 15 and 45 too.
+    let half = people(30);
+    assert_eq!(ask(&half, "funnel", &nothing).unwrap(), [vec![1, 60], vec![2, 30]]);
+    assert_eq!(ask(&half, "back", &nothing).unwrap(), [vec![1, 30, 60]]);
+    for second in [45, 15] {
+        let house = people(second);
+        for name in ["funnel", "back"] {
+            let error = ask(&house, name, &nothing).unwrap_err();
+            assert!(error.to_string().contains("fewer than 20 people"), "{name} {second}: {error}");
+        }
+    }
+    // Nobody left is no one person.
+    assert_eq!(ask(&people(60), "funnel", &nothing).unwrap(), [vec![1, 60], vec![2, 60]]);
+    let error = ask(&half, "rolling", &json!({"from": "2026-03-01", "to": "2026-03-05"}));
+    assert!(error.unwrap_err().to_string().contains("windows that overlap"));
+    // What is kept back is no zero: fifteen people on the second day, and with them the first.
+    let body = json!({"from": "2026-03-01", "to": "2026-03-04"});
+    assert!(ask(&people(15), "plain", &body).unwrap().is_empty());
+    assert_eq!(
+        ask(&people(30), "plain", &body).unwrap(),
+        [[START_MS, 90], [START_MS + DAY_MS, 30]]
+    );
 }

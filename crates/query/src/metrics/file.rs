@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 const FILE_MAX: usize = 1 << 20;
 /// The most steps of a funnel.
 const STEPS_MAX: usize = 12;
+/// The most tests of a file: each is a question.
+const TESTS_MAX: usize = 100;
 /// The last period that a retention may ask for.
 const PERIOD_MAX: u32 = 1000;
 
@@ -198,6 +200,10 @@ pub(super) fn read(yaml: &str) -> Result<Read, ModelError> {
             line,
         });
         tests.extend(own);
+        if tests.len() > TESTS_MAX {
+            let message = format!("a file has at most {TESTS_MAX} tests; cut it in two");
+            return Err(ModelError { line, message });
+        }
         metrics.push(metric(declared, &lines, &mut measures)?);
     }
     let joins = file.joins.into_iter().map(|join| JoinedTable {

@@ -237,12 +237,16 @@ fn windowed(
         _ => true,
     });
     let by_table = question.to_leaf(None, Range::default(), &[]);
-    if overlap && leaf::has_least_group(scope, question.table.id, &by_table) {
-        return Err(QueryError::NotPermitted {
-            field: question.time.clone(),
-            why: "is only told about groups of people, and windows that overlap could be taken \
-                  apart: ask for a metric without a window",
-        });
+    if leaf::has_least_group(scope, question.table.id, &by_table) {
+        if overlap {
+            return Err(QueryError::NotPermitted {
+                field: question.time.clone(),
+                why: "is only told about groups of people, and windows that overlap could be \
+                      taken apart: ask for a metric without a window",
+            });
+        }
+        // Pieces of a window may be too small to be told about where the window is not.
+        return by_ranges(scope, question, windows, limits);
     }
     let adds_up = |of: &MeasureOf| {
         matches!(
@@ -254,9 +258,38 @@ fn windowed(
                 | Measure::Max(_)
         )
     };
-    if question.measures.iter().all(adds_up) {
-        return added_up(scope, question, windows, time_zone, limits);
+    let places = 0..question.measures.len();
+    let (added, others): (Vec<usize>, Vec<usize>) =
+        places.partition(|place| adds_up(&question.measures[*place]));
+    let width = question.measures.len();
+    let mut all: BTreeMap<Order, Vec<Cell>> = BTreeMap::new();
+    for (places, is_added) in [(added, true), (others, false)] {
+        if places.is_empty() {
+            continue;
+        }
+        let measures = places.iter().map(|place| question.measures[*place].clone()).collect();
+        let question = GridQuestion { measures, ..question.clone() };
+        let grid = match is_added {
+            true => added_up(scope, &question, windows, time_zone, limits)?,
+            false => by_ranges(scope, &question, windows, limits)?,
+        };
+        for row in grid {
+            let cells = all.entry(Order(row.key)).or_insert_with(|| vec![None; width]);
+            for (place, value) in places.iter().zip(row.values) {
+                cells[*place] = value;
+            }
+        }
     }
+    Ok(all.into_iter().map(|(key, values)| GridRow { key: key.0, values }).collect())
+}
+
+/// Each row in all windows that it lies in.
+fn by_ranges(
+    scope: &Scope,
+    question: &GridQuestion,
+    windows: &[Window],
+    limits: &Limits,
+) -> Result<Grid, QueryError> {
     let ranges: Vec<(Option<f64>, Option<f64>)> = windows
         .iter()
         .map(|window| (window.range.from.map(|ms| ms as f64), window.range.to.map(|ms| ms as f64)))

@@ -33,7 +33,7 @@ pub(super) struct JourneyPlan {
 #[derive(Debug)]
 enum Kind {
     Funnel { names: Vec<String>, steps: Vec<Filter>, window_ms: i64 },
-    Retention { born: Filter, active: Filter, retained: Retained },
+    Retention { born: Filter, active: Filter, retained: Box<Retained> },
 }
 
 impl JourneyPlan {
@@ -196,7 +196,7 @@ impl JourneyPlan {
                     window_ms: *window_ms,
                 })
             }
-            Kind::Retention { born, active, retained } => Ask::Retention(Retention {
+            Kind::Retention { born, active, retained } => Ask::Retention(Box::new(Retention {
                 entity,
                 time,
                 groups,
@@ -207,7 +207,7 @@ impl JourneyPlan {
                 time_zone: asked.query.time_zone,
                 periods: retained.periods.clone(),
                 until: asked.query.now.map(|now| now.0),
-            }),
+            })),
         };
         Question { filter: Filter::All, ask }
     }
@@ -269,7 +269,7 @@ impl Kind {
             Some(born) => condition::filter(born, table, planner.pseudonyms)?,
             None => active.clone(),
         };
-        Ok(Kind::Retention { born, active, retained: retained.clone() })
+        Ok(Kind::Retention { born, active, retained: Box::new(retained.clone()) })
     }
 }
 

@@ -40,8 +40,12 @@ pub(super) struct Asked {
 #[derive(Debug)]
 enum Body {
     Formula(FormulaPlan),
-    Journey(JourneyPlan),
+    Journey(Box<JourneyPlan>),
 }
+
+/// The filters of a question in a table: its own fields, and those of joined tables with the values
+/// that they may have.
+pub(super) type Filters = (Filter, Vec<(Join, Vec<Literal>)>);
 
 /// One row of an answer.
 #[derive(Clone, PartialEq)]
@@ -90,7 +94,7 @@ pub fn plan(
     let planner = Planner { model, tables, pseudonyms, asked: &asked };
     let body = match metric.kind.has_steps() {
         false => Body::Formula(FormulaPlan::new(&planner, metric)?),
-        true => Body::Journey(JourneyPlan::new(&planner, metric)?),
+        true => Body::Journey(Box::new(JourneyPlan::new(&planner, metric)?)),
     };
     let mut found: Vec<Arc<Table>> = Vec::new();
     for table in body.tables() {
@@ -174,7 +178,7 @@ impl Asked {
         &self,
         planner: &Planner<'_>,
         table: &Arc<Table>,
-    ) -> Result<(Filter, Vec<(Join, Vec<Literal>)>), QueryError> {
+    ) -> Result<Filters, QueryError> {
         let (mut own, mut joined) = (Vec::new(), Vec::new());
         for (name, values) in &self.query.filters {
             match Join::of(name, planner.model.joins(), table, planner.tables)? {

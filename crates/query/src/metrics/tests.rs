@@ -240,7 +240,7 @@ fn a_metric_stands_in_sql_like_a_table() {
         let scope =
             HOUSE.scope_for(protection::grant::Action::Aggregate, plan.tables(), plan.fields());
         let (_, batches) = plan.run(&scope, &Limits::standard())?;
-        Ok::<_, QueryError>(batches.iter().flat_map(|batch| lines(batch)).collect::<Vec<String>>())
+        Ok::<_, QueryError>(batches.iter().flat_map(lines).collect::<Vec<String>>())
     };
     let all =
         rows("SELECT * FROM metric('failures', grain => 'day', dimensions => 'deviceId')").unwrap();

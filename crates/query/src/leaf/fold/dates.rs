@@ -148,6 +148,11 @@ impl Intervals {
         Some(Intervals { starts, step: None })
     }
 
+    /// Intervals with these ends, ascending; each begins where the one before ends.
+    pub(super) fn of(edges: Vec<i64>) -> Intervals {
+        Intervals { starts: edges, step: None }
+    }
+
     /// How many.
     pub(super) fn len(&self) -> usize {
         self.starts.len() - 1
@@ -162,7 +167,10 @@ impl Intervals {
     pub(super) fn number(&self, time: i64) -> u32 {
         match self.step {
             Some(step) => ((time - self.starts[0]) / step) as u32,
-            None => self.starts.partition_point(|start| *start <= time).saturating_sub(1) as u32,
+            None => {
+                let after = self.starts.partition_point(|start| *start <= time);
+                after.saturating_sub(1).min(self.starts.len() - 2) as u32
+            }
         }
     }
 

@@ -220,9 +220,9 @@ impl Walk {
 
 impl Group {
     fn note(&mut self, depth: usize, waits: &[Option<i64>], subject: u32) {
-        for step in 0..depth {
+        for (step, wait) in waits.iter().enumerate().take(depth) {
             self.reached[step] += 1;
-            self.waits[step].extend(waits[step]);
+            self.waits[step].extend(*wait);
         }
         if self.parts.is_empty() || subject == 0 {
             return;

@@ -13,6 +13,7 @@ use datasketches::hll::{HllSketch, HllType};
 use hashbrown::HashTable;
 use roaring::RoaringBitmap;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use storage::Ordinals;
@@ -263,6 +264,73 @@ impl Merger {
         Ok(arrays)
     }
 
+    /// The answer where the first key is the start of a piece of time and each measure a set of
+    /// distinct values: for each window the union of the pieces that begin in it. The first column
+    /// is the place of the window.
+    pub(super) fn finish_windows(
+        mut self,
+        group_types: &[DataType],
+        windows: &[(i64, i64)],
+        check: &dyn Fn() -> Result<(), QueryError>,
+    ) -> Result<Vec<ArrayRef>, QueryError> {
+        let width = self.dimensions.len();
+        for merged in &mut self.measures {
+            merged.grow(self.groups);
+        }
+        let start = |group: usize| {
+            let code = self.codes[group * width].checked_sub(1)?;
+            self.dimensions[0].longs.keys().get(code as usize).copied()
+        };
+        // Groups by their other keys, in the order of these, each with its pieces by time.
+        let rest_types = &group_types[1..];
+        let ranks: Vec<Arc<[u32]>> =
+            self.dimensions[1..].iter().zip(rest_types).map(|(ids, ty)| ids.ranks(ty)).collect();
+        let rank = |group: usize| -> Vec<u32> {
+            let codes = &self.codes[group * width + 1..][..width - 1];
+            let rank = |(code, ranks): (&u32, &Arc<[u32]>)| match code {
+                0 => u32::MAX,
+                code => ranks[*code as usize - 1],
+            };
+            codes.iter().zip(&ranks).map(rank).collect()
+        };
+        let mut series: BTreeMap<Vec<u32>, Vec<(i64, usize)>> = BTreeMap::new();
+        for group in 0..self.groups {
+            if let Some(start) = start(group) {
+                series.entry(rank(group)).or_default().push((start, group));
+            }
+        }
+        series.values_mut().for_each(|pieces| pieces.sort_unstable());
+        let (mut places, mut first_of) = (Vec::new(), Vec::new());
+        let mut counts: Vec<Vec<u64>> = vec![Vec::new(); self.measures.len()];
+        let mut unions: Vec<Union> = vec![Union::default(); series.len() * self.measures.len()];
+        for (place, &(from, to)) in (0_u32..).zip(windows) {
+            for (number, pieces) in series.values().enumerate() {
+                check()?;
+                let first = pieces.partition_point(|(start, _)| *start < from);
+                let end = pieces.partition_point(|(start, _)| *start < to);
+                if first >= end {
+                    continue;
+                }
+                places.push(place);
+                first_of.push(pieces[first].1);
+                for (at, merged) in self.measures.iter().enumerate() {
+                    let union = &mut unions[number * self.measures.len() + at];
+                    union.reach(first, end, |piece| &merged.sets[pieces[piece].1]);
+                    counts[at].push(union.set.len());
+                }
+            }
+        }
+        let mut arrays: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(places))];
+        for (at, (ids, ty)) in self.dimensions.iter().zip(group_types).enumerate().skip(1) {
+            let codes = first_of.iter().map(|group| self.codes[group * width + at]);
+            arrays.push(ids.array(ty, codes));
+        }
+        arrays.extend(
+            counts.into_iter().map(|counts| Arc::new(UInt64Array::from(counts)) as ArrayRef),
+        );
+        Ok(arrays)
+    }
+
     /// The group columns in the order of the keys, missing ones last, and for each of their rows
     /// the number that [`Merger::add`] gave the group.
     pub(super) fn finish_groups(&self, group_types: &[DataType]) -> (Vec<ArrayRef>, Vec<u32>) {
@@ -286,6 +354,29 @@ impl Merger {
             arrays.push(ids.array(ty, codes));
         }
         (arrays, order)
+    }
+}
+
+/// The union of some pieces that follow each other.
+#[derive(Clone, Default)]
+struct Union {
+    first: usize,
+    end: usize,
+    set: RoaringBitmap,
+}
+
+impl Union {
+    /// Becomes the union of the pieces from `first` to before `end`; what it has is kept if it only
+    /// has to grow.
+    fn reach<'a>(&mut self, first: usize, end: usize, piece: impl Fn(usize) -> &'a RoaringBitmap) {
+        if first != self.first || end < self.end {
+            (self.first, self.end) = (first, first);
+            self.set.clear();
+        }
+        for at in self.end..end {
+            self.set |= piece(at);
+        }
+        self.end = end;
     }
 }
 

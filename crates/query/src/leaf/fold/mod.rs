@@ -16,6 +16,7 @@ mod partial;
 mod quantile;
 mod retention;
 mod sieve;
+mod windows;
 
 pub(super) use funnel::funnel;
 pub(super) use mapping::mapping;
@@ -69,6 +70,8 @@ struct Plan<'a> {
     exists: Vec<Filter>,
     /// For each group the numbers that all views share, if it groups by a keyword.
     shared: Vec<Option<Arc<Ordinals>>>,
+    /// Where the dates of the first group are cut, in the place of what it says.
+    pieces: Option<Vec<i64>>,
 }
 
 struct Planned<'a> {
@@ -106,6 +109,9 @@ pub(super) fn fold(
     measures: &[MeasureOf],
 ) -> Result<Vec<ArrayRef>, QueryError> {
     let plan = Plan::new(job, filter, groups, measures)?;
+    if let Some(windows) = windows::windows_of(&plan, measures) {
+        return windows::fold(job, plan, measures, &windows);
+    }
     let asked: Vec<Measure> = measures.iter().map(|of| of.measure.clone()).collect();
     let counted = plan.measures.iter().map(|planned| planned.shared.clone()).collect();
     let mut merger = Merger::new(plan.shared.clone(), &asked, counted, job.limits.groups);
@@ -175,6 +181,7 @@ impl<'a> Plan<'a> {
             masks: Vec::new(),
             exists: Vec::new(),
             shared: Vec::new(),
+            pieces: None,
         };
         for (group, kind) in groups.iter().zip(&plan.group_kinds) {
             plan.shared.push(match (&group.by, kind) {
@@ -442,8 +449,14 @@ impl<'a> Plan<'a> {
                 (GroupBy::Number { interval, offset, .. }, Some(slot)) => {
                     steps_coder(slots, slot, *interval, *offset)
                 }
-                (GroupBy::Ranges { ranges, .. }, Some(slot)) => {
-                    Coder::Ranges { slot, ranges: ranges.clone() }
+                (GroupBy::Ranges { field, ranges }, Some(slot)) => {
+                    match self.pieces.as_ref().filter(|_| dimensions.is_empty()) {
+                        Some(edges) => {
+                            let sorted = view.place.view.sorted_by(field).is_some();
+                            Coder::Dates { slot, intervals: windows::intervals(edges), sorted }
+                        }
+                        None => Coder::Ranges { slot, ranges: ranges.clone() },
+                    }
                 }
                 (GroupBy::Mapped { mapping, .. }, Some(slot)) => {
                     mapped_coder(slots, slot, mapping)?

@@ -54,6 +54,7 @@
 mod answer;
 #[cfg(test)]
 mod brute_force;
+mod check;
 mod compare;
 mod condition;
 mod expression;

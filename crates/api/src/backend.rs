@@ -9,8 +9,8 @@ use engine::{
     AccountError, Action, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError,
     BackgroundOptions, BulkAnswer, BulkItem, BulkOptions, Caller, Credential, DirectoryError,
     Engine, EraseRequest, FactorAnswer, FactorError, FactorSummary, MetricsApplied, NewRuling,
-    OidcError, Released, RingStatus, Role, SearchState, SessionToken, SqlAnswer, TableStats,
-    TotpEnrolment, WhoRead, WriteOptions,
+    NewSaved, OidcError, Released, RingStatus, Role, Saved, SavedKind, SearchState, SessionToken,
+    SqlAnswer, TableStats, TotpEnrolment, Vitals, WhoRead, WriteOptions,
 };
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
@@ -702,6 +702,63 @@ pub(crate) fn prometheus_metadata(engine: &Engine, caller: &Caller) -> Result<Va
     Ok(engine.prometheus_metadata(caller)?)
 }
 
+/// How the node is.
+pub(crate) fn vitals(engine: &Engine, caller: &Caller) -> Result<Vitals, ApiError> {
+    Ok(engine.vitals(caller)?)
+}
+
+/// What a caller may open of what people saved.
+pub(crate) fn saved(
+    engine: &Engine,
+    caller: &Caller,
+    kind: SavedKind,
+) -> Result<Vec<Saved>, ApiError> {
+    Ok(engine.saved(caller, kind)?)
+}
+
+/// One saved object.
+pub(crate) fn saved_object(
+    engine: &Engine,
+    caller: &Caller,
+    kind: SavedKind,
+    id: &str,
+    version: Option<u32>,
+) -> Result<Saved, ApiError> {
+    Ok(engine.saved_object(caller, kind, id, version)?)
+}
+
+/// Saves something new.
+pub(crate) fn save(
+    engine: &Engine,
+    caller: &Caller,
+    kind: SavedKind,
+    wanted: &NewSaved,
+) -> Result<Saved, ApiError> {
+    Ok(engine.save(caller, kind, wanted)?)
+}
+
+/// Saves the next version after `base`.
+pub(crate) fn save_again(
+    engine: &Engine,
+    caller: &Caller,
+    kind: SavedKind,
+    id: &str,
+    base: u32,
+    wanted: &NewSaved,
+) -> Result<Saved, ApiError> {
+    Ok(engine.save_again(caller, kind, id, base, wanted)?)
+}
+
+/// Deletes a saved object.
+pub(crate) fn delete_saved(
+    engine: &Engine,
+    caller: &Caller,
+    kind: SavedKind,
+    id: &str,
+) -> Result<(), ApiError> {
+    Ok(engine.delete_saved(caller, kind, id)?)
+}
+
 /// Forgets a person.
 pub(crate) fn erase(
     engine: &Engine,
@@ -812,17 +869,16 @@ pub(crate) fn propose(engine: &Engine, caller: &Caller, body: &Value) -> Result<
     Ok(engine.propose(caller, body)?)
 }
 
-/// Approves a change that was seen as `mark` says, with a code that proves who is there.
+/// Approves a change that was seen as `mark` says, with a proof of who is there.
 pub(crate) fn approve(
     engine: &Engine,
     caller: &Caller,
     id: u64,
     mark: &str,
-    code: &str,
+    present: FactorAnswer<'_>,
 ) -> Result<Value, ApiError> {
     let about = engine.presence_for_change(id);
-    let proof =
-        engine.prove_presence(caller, &about, FactorAnswer::Code(code)).map_err(not_done)?;
+    let proof = engine.prove_presence(caller, &about, present).map_err(not_done)?;
     Ok(engine.approve(caller, id, mark, proof)?)
 }
 
@@ -841,15 +897,25 @@ pub(crate) fn withdraw(engine: &Engine, caller: &Caller, id: u64) -> Result<Valu
     Ok(engine.withdraw(caller, id)?)
 }
 
-/// Reads alone for an hour, with a code that proves who is there.
+/// What a proof of presence for approving a change is about.
+pub(crate) fn presence_for_change(engine: &Engine, id: u64) -> String {
+    engine.presence_for_change(id)
+}
+
+/// What a proof of presence for breaking the glass is about.
+pub(crate) fn presence_for_glass(engine: &Engine) -> &'static str {
+    engine.presence_for_glass()
+}
+
+/// Reads alone for an hour, with a proof of who is there.
 pub(crate) fn break_glass(
     engine: &Engine,
     caller: &Caller,
     body: &Value,
-    code: &str,
+    present: FactorAnswer<'_>,
 ) -> Result<Value, ApiError> {
     let about = engine.presence_for_glass();
-    let proof = engine.prove_presence(caller, about, FactorAnswer::Code(code)).map_err(not_done)?;
+    let proof = engine.prove_presence(caller, about, present).map_err(not_done)?;
     Ok(engine.break_glass(caller, body, proof)?)
 }
 
@@ -878,18 +944,13 @@ pub(crate) fn factors(engine: &Engine, caller: &Caller) -> Result<FactorSummary,
     engine.factors(caller).map_err(not_done)
 }
 
-/// Whether a caller can prove to be there with a code.
-pub(crate) fn has_code(engine: &Engine, caller: &Caller) -> bool {
-    engine.factors(caller).is_ok_and(|factors| factors.totp)
-}
-
-/// A secret for an app; whoever has an app shows a code of it.
+/// A secret for an app; whoever has a second factor shows it.
 pub(crate) fn begin_totp(
     engine: &Engine,
     caller: &Caller,
-    code: Option<&str>,
+    present: Option<FactorAnswer<'_>>,
 ) -> Result<TotpEnrolment, ApiError> {
-    engine.begin_totp(caller, code.map(FactorAnswer::Code)).map_err(not_done)
+    engine.begin_totp(caller, present).map_err(not_done)
 }
 
 /// Takes the first code of an app; gives recovery codes.
@@ -905,7 +966,17 @@ pub(crate) fn confirm_totp(
 pub(crate) fn remove_totp(
     engine: &Engine,
     caller: &Caller,
-    code: Option<&str>,
+    present: Option<FactorAnswer<'_>>,
 ) -> Result<(), ApiError> {
-    engine.remove_totp(caller, code.map(FactorAnswer::Code)).map_err(not_done)
+    engine.remove_totp(caller, present).map_err(not_done)
+}
+
+/// Takes a key away.
+pub(crate) fn remove_key(
+    engine: &Engine,
+    caller: &Caller,
+    id: &str,
+    present: Option<FactorAnswer<'_>>,
+) -> Result<(), ApiError> {
+    engine.remove_key(caller, id, present).map_err(not_done)
 }

@@ -9,7 +9,7 @@
 //! 4. `routes`: the table of all routes, as data;
 //! 5. `elasticsearch`, `native`, `ui`: a handler reads the request, calls the engine through
 //!    `backend` and shapes the reply;
-//! 6. `reply` and `error`: how an answer and an error look on the wire.
+//! 6. `reply` and `error`: how an answer and an error look on the wire; `drawing`: numbers as SVG.
 //!
 //! What never happens here: no decision about who may read what (the engine's doors decide), no
 //! access to stored data but through `engine`, no plain HTTP off loopback, no setting that would
@@ -18,6 +18,7 @@
 mod backend;
 mod body;
 mod caller;
+mod drawing;
 mod elasticsearch;
 mod error;
 mod filter_path;

@@ -5,7 +5,7 @@ use crate::elasticsearch::{
 };
 use crate::native::{
     audit, changes, copies, erasures, exposure, factors, keys, metrics, oidc, people, prometheus,
-    ring, rulings, scim, tables,
+    ring, rulings, saved, scim, tables,
 };
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
@@ -223,6 +223,7 @@ mod params {
         &["filter", "startIndex", "count", "attributes", "excludedAttributes"];
     pub(super) const REACH: &[&str] = &["person", "table"];
     pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "kind", "action", "limit"];
+    pub(super) const SAVED: &[&str] = &["version"];
     pub(super) const PROOF: &[&str] = &["old", "new", "record", "size"];
 }
 
@@ -328,7 +329,9 @@ fn elasticsearch() -> Vec<Route> {
 fn native() -> Vec<Route> {
     use Reads::{Form, Json, Nothing, Yaml};
     use Work::{Question, Quick, Write};
-    use params::{AUDIT, EXPORT, FORCE, METRIC, NONE, PLAN, PROMETHEUS, PROOF, REACH, RULINGS, SCIM};
+    use params::{
+        AUDIT, EXPORT, FORCE, METRIC, NONE, PLAN, PROMETHEUS, PROOF, REACH, RULINGS, SAVED, SCIM,
+    };
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
     vec![
@@ -349,6 +352,11 @@ fn native() -> Vec<Route> {
         route(&[Post],              "/_prometheus/api/v1/series",     Form,    Quick,    PROMETHEUS, known(prometheus::series)),
         route(&[Get],               "/_prometheus/api/v1/label/{name}/values", Nothing, Question, PROMETHEUS, known(prometheus::values)),
         route(&[Get],               "/_prometheus/api/v1/metadata",   Nothing, Quick,    PROMETHEUS, known(prometheus::metadata)),
+        route(&[Get],               "/_clerestory/saved/{kind}",      Nothing, Quick,    NONE,       known(saved::list)),
+        route(&[Post],              "/_clerestory/saved/{kind}",      Json,    Write,    NONE,       known(saved::create)),
+        route(&[Get],               "/_clerestory/saved/{kind}/{id}", Nothing, Quick,    SAVED,      known(saved::show)),
+        route(&[Put],               "/_clerestory/saved/{kind}/{id}", Json,    Write,    NONE,       known(saved::save_again)),
+        route(&[Delete],            "/_clerestory/saved/{kind}/{id}", Nothing, Write,    NONE,       known(saved::delete)),
         route(&[Get],               "/_clerestory/tables",            Nothing, Quick,    NONE,       known(tables::list)),
         route(&[Get],               "/_clerestory/tables/{index}",    Nothing, Quick,    NONE,       known(tables::show)),
         route(&[Get],               "/_clerestory/copies",            Nothing, Quick,    NONE,       known(copies::list)),

@@ -13,7 +13,7 @@ use crate::server::Limits;
 use crate::ui;
 use bytes::Bytes;
 use copy::Copies;
-use engine::{Caller, Engine};
+use engine::{Caller, Cancel, Engine};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, EXPECT, HeaderName, HeaderValue};
@@ -250,14 +250,30 @@ async fn handle(
     let mut moved = std::mem::replace(request, request.without_body());
     let caller = arrived.caller.map(|(caller, _)| caller);
     let app = Arc::clone(app);
+    let client = ClientIsThere(Cancel::default());
+    let cancel = client.0.clone();
     blocking(move || {
         let _place = place;
         let held = read_body(&app, route, &mut moved, held)?;
-        let reply = call(&app, route, &moved, caller.as_ref())?;
+        let reply = match route.work {
+            Work::Question => cancel.during(|| call(&app, route, &moved, caller.as_ref())),
+            // What changes something is not left half done.
+            Work::Quick | Work::Write => call(&app, route, &moved, caller.as_ref()),
+        }?;
         drop(held);
         reply.render(&moved)
     })
     .await
+}
+
+/// Lives as long as somebody waits for the answer: where the connection is closed, the future that
+/// holds it is dropped, and the questions of the request stop at their next block of rows.
+struct ClientIsThere(Cancel);
+
+impl Drop for ClientIsThere {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 fn call(app: &App, route: &Route, request: &Request, caller: Option<&Caller>) -> Answer {

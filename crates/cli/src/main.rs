@@ -10,6 +10,7 @@
 mod arguments;
 mod client;
 mod commands;
+mod disk_space;
 mod environment;
 mod failure;
 mod hardening;

@@ -44,6 +44,7 @@ impl Node {
     }
 
     fn open_with(mut settings: engine::Settings) -> Result<Node> {
+        settings.ask_space = Some(crate::disk_space::ask);
         settings.outside = Some(Arc::new(HttpOutside::trusting(None)?));
         Ok(Node { dir: settings.dir.clone(), engine: Arc::new(Engine::open(&settings)?) })
     }

@@ -3,7 +3,7 @@
 //! `.ci/run` says where `playwright-core` is: in the folder `CLERESTORY_NODE_MODULES`. Without it
 //! or without Chromium the test says that it was skipped; with `CLERESTORY_CLIENTS_REQUIRED` set it
 //! fails instead. With `CLERESTORY_UI_PICTURES` set to a folder, every page is photographed.
-#![expect(clippy::print_stdout, reason = "says what is skipped")]
+#![expect(clippy::print_stdout, reason = "says what is skipped, and how long pages took")]
 
 use conformance::{DemoNode, DemoSize};
 use std::path::{Path, PathBuf};
@@ -15,17 +15,25 @@ const SIZE: DemoSize = DemoSize { devices: 500, days: 30, events: 50_000 };
 
 #[test]
 fn every_page_works_in_a_browser() {
-    drive("every_page_works_in_a_browser", "drive.mjs");
+    run("every_page_works_in_a_browser", "drive.mjs");
 }
 
 #[test]
 fn search_and_sql_work_in_a_browser() {
-    drive("search_and_sql_work_in_a_browser", "search.mjs");
+    run("search_and_sql_work_in_a_browser", "search.mjs");
+}
+
+#[test]
+fn people_do_what_they_came_for() {
+    run("people_do_what_they_came_for", "tour.mjs");
 }
 
 /// Runs a script of `tests/ui` against a demo of its own.
-fn drive(name: &str, script: &str) {
-    let Some(modules) = modules().or_else(|| skipped(name, "playwright-core")) else { return };
+#[track_caller]
+fn run(name: &str, script: &str) {
+    let Some(modules) = modules().or_else(|| skipped(name, "playwright-core or axe-core")) else {
+        return;
+    };
     let Some(chromium) = chromium().or_else(|| skipped(name, "chromium")) else { return };
     let demo = DemoNode::start(env!("CARGO_BIN_EXE_clerestory"), SIZE);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui").join(script);
@@ -44,12 +52,14 @@ fn drive(name: &str, script: &str) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    print!("{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// The folder with `playwright-core`, if it was told and is there.
+/// The folder with `playwright-core` and `axe-core`, if it was told and they are there.
 fn modules() -> Option<PathBuf> {
     let folder = PathBuf::from(std::env::var_os("CLERESTORY_NODE_MODULES")?);
-    folder.join("playwright-core").is_dir().then_some(folder)
+    let is_there = |name: &str| folder.join(name).is_dir();
+    (is_there("playwright-core") && is_there("axe-core")).then_some(folder)
 }
 
 fn chromium() -> Option<PathBuf> {

@@ -45,7 +45,9 @@ mod people;
 mod read;
 mod ring;
 mod ruling;
+mod saved;
 mod sql;
+mod vitals;
 mod write;
 
 #[cfg(test)]
@@ -84,9 +86,12 @@ pub use protection::keys::{
 };
 pub use protection::outside;
 pub use protection::{Released, Shape};
+pub use query::Cancel;
 pub use ring::RingStatus;
 pub use ruling::{NewRuling, RulingEffect, RulingPlan};
+pub use saved::{Dashboard, NewSaved, Panel, PanelShows, Saved, SavedKind, Variable};
 pub use sql::{SqlAnswer, SqlColumn};
 pub use storage::TableStats;
 pub use storage::Verified;
 pub use write::{CopyColumn, CopyOutcome, CopyPiece};
+pub use vitals::{AskSpace, DiskSpace, DiskUse, Ingest, Vitals};

@@ -4,6 +4,8 @@ use crate::cursor::Cursors;
 use crate::erase::{RunningSteward, Steward};
 use crate::error::{EngineError, chain};
 use crate::metric::Metrics;
+use crate::saved::SavedObjects;
+use crate::vitals::{AskSpace, IngestCounter};
 use model::{Clock, SystemClock, TableId};
 use parking_lot::{Mutex, RwLock};
 use protection::audit::{AuditError, AuditLog, Event, EventKind};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub outside: Option<Arc<dyn Outside>>,
     /// Rows after which a table's buffer becomes a segment; `None`: the store's own measure.
     pub flush_rows: Option<usize>,
+    /// How the system is asked for the room on the disk; `None`: it is not.
+    pub ask_space: Option<AskSpace>,
 }
 
 impl Settings {
@@ -48,6 +52,7 @@ impl Settings {
             disk: Arc::new(RealDisk),
             outside: None,
             flush_rows: None,
+            ask_space: None,
         }
     }
 
@@ -87,6 +92,9 @@ pub enum OpenError {
     /// The declared metrics could not be read.
     #[error("cannot read the declared metrics: {0}")]
     Metrics(String),
+    /// The saved objects could not be read.
+    #[error("cannot read what people saved: {0}")]
+    Saved(String),
 }
 
 impl OpenError {
@@ -99,6 +107,9 @@ impl OpenError {
 
 /// A node: the store, its doors, and who may go through them.
 pub struct Engine {
+    pub(crate) dir: PathBuf,
+    pub(crate) ask_space: Option<AskSpace>,
+    pub(crate) ingest: IngestCounter,
     pub(crate) store: Arc<Store>,
     pub(crate) steward: RunningSteward,
     pub(crate) keys: Arc<KeyRing>,
@@ -116,6 +127,7 @@ pub struct Engine {
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: RwLock<Metrics>,
+    pub(crate) saved: RwLock<SavedObjects>,
     /// One lock for each table whose fields grow, so that two requests do not lose one.
     pub(crate) schema_locks: Mutex<HashMap<TableId, Arc<Mutex<()>>>>,
 }
@@ -196,6 +208,7 @@ impl Engine {
             policies.end_founding()?;
         }
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
+        let saved = SavedObjects::load(&**store.catalog()).map_err(OpenError::Saved)?;
         audit.append_durable(&Event::new(EventKind::Started))?;
         let steward = Steward::start(
             Arc::clone(&store),
@@ -205,6 +218,9 @@ impl Engine {
             Arc::clone(&clock),
         )?;
         Ok(Engine {
+            dir: settings.dir.clone(),
+            ask_space: settings.ask_space,
+            ingest: IngestCounter::start(clock.now()),
             store,
             steward,
             keys,
@@ -220,6 +236,7 @@ impl Engine {
             cursors: Arc::default(),
             clock,
             metrics,
+            saved: RwLock::new(saved),
             schema_locks: Mutex::default(),
         })
     }

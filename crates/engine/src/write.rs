@@ -198,7 +198,11 @@ impl Engine {
         for (index, places) in groups {
             group::Group::new(self, caller, index, actions, &mut items).write(&places);
         }
-        items.into_iter().map(|item| item.expect("every action is answered")).collect()
+        let items: Vec<BulkItem> =
+            items.into_iter().map(|item| item.expect("every action is answered")).collect();
+        let refused = items.iter().filter(|item| item.error.is_some()).count() as u64;
+        self.ingest.count(items.len() as u64 - refused, refused, self.clock.now());
+        items
     }
 }
 

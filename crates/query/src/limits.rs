@@ -1,6 +1,7 @@
 //! What one question may cost.
 
 use crate::QueryError;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +28,8 @@ pub struct Limits {
 
 impl Limits {
     /// The limits of an interactive request that starts now: 512 MiB, 30 seconds, a million
-    /// groups, 100,000 buckets, a million rows, two threads.
+    /// groups, 100,000 buckets, a million rows, two threads; stopped by the switch of this thread,
+    /// if there is one ([`Cancel::during`]).
     pub fn standard() -> Limits {
         Limits {
             memory_bytes: 512 << 20,
@@ -36,7 +38,7 @@ impl Limits {
             buckets: 100_000,
             rows: 1_000_000,
             threads: 2,
-            cancel: Cancel::default(),
+            cancel: Cancel::of_this_thread(),
         }
     }
 
@@ -72,7 +74,31 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
+thread_local! {
+    /// The switch of the request that this thread works on.
+    static OF_THIS_THREAD: RefCell<Option<Cancel>> = const { RefCell::new(None) };
+}
+
 impl Cancel {
+    /// Does `work`, all of whose questions this switch stops. They are asked on the thread that
+    /// does the work, and carry the switch to the threads that help them.
+    pub fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        /// Puts back what was there, also when the work panics.
+        struct Back(Option<Cancel>);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                OF_THIS_THREAD.set(self.0.take());
+            }
+        }
+        let _back = Back(OF_THIS_THREAD.replace(Some(self.clone())));
+        work()
+    }
+
+    /// The switch of this thread; a fresh one if it has none.
+    fn of_this_thread() -> Cancel {
+        OF_THIS_THREAD.with_borrow(|cancel| cancel.clone().unwrap_or_default())
+    }
+
     /// Stops the question at its next block of rows.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
@@ -97,5 +123,18 @@ mod tests {
         let late = Limits::standard().within(Duration::ZERO);
         std::thread::sleep(Duration::from_millis(2));
         assert!(matches!(late.check(), Err(QueryError::TimedOut)));
+    }
+
+    #[test]
+    fn a_switch_stops_what_begins_while_it_is_there() {
+        let cancel = Cancel::default();
+        let inside = cancel.during(|| {
+            let other = Cancel::default().during(Limits::standard);
+            (Limits::standard(), other)
+        });
+        cancel.cancel();
+        assert!(matches!(inside.0.check(), Err(QueryError::Cancelled)));
+        assert!(inside.1.check().is_ok(), "the inner switch was another");
+        assert!(Limits::standard().check().is_ok(), "and it is gone afterwards");
     }
 }

@@ -13,5 +13,6 @@ pub(crate) mod people;
 pub(crate) mod prometheus;
 pub(crate) mod ring;
 pub(crate) mod rulings;
+pub(crate) mod saved;
 pub(crate) mod scim;
 pub(crate) mod tables;

@@ -4,5 +4,7 @@ mod client;
 mod doors;
 mod elasticsearch;
 mod house;
+mod leaving;
 mod planted;
+mod saved;
 mod wire;

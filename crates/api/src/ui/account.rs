@@ -4,9 +4,12 @@ use super::form::{self, Form, asked};
 use super::frame::{self, Page, Section};
 use super::link::Link;
 use super::number;
+use super::present;
+use super::qr;
 use super::shown::time;
 use crate::backend;
 use crate::error::Answer;
+use crate::native::factors::Shown;
 use crate::reply::Reply;
 use crate::route::Call;
 use engine::{Caller, FactorSummary, TotpEnrolment};
@@ -48,33 +51,53 @@ fn second_factor(factors: &FactorSummary) -> Markup {
                 div.columns {
                     form.stack method="post" action="/_ui/account/app" {
                         p.hint { "Set up another app; the one you have counts until then." }
-                        (code())
+                        (present::fields(factors, None))
                         div { button.button type="submit" { "Set up another app" } }
                     }
                     form.stack method="post" action="/_ui/account/app/remove" {
-                        p.hint { "Without an app you approve nothing." }
-                        (code())
+                        p.hint { "Without an app or a key you approve nothing." }
+                        (present::fields(factors, None))
                         div { button.button type="submit" { "Take the app away" } }
                     }
                 }
             } @else {
                 p { "Logging in then takes a code besides the password, and you can approve changes: a code proves that you are there." }
-                form.form-foot method="post" action="/_ui/account/app" { button.button.primary type="submit" { "Set up an app" } }
+                form.stack method="post" action="/_ui/account/app" {
+                    (present::fields(factors, None))
+                    div { button.button.primary type="submit" { "Set up an app" } }
+                }
             }
         }
-        @if !factors.keys.is_empty() {
-            section.panel aria-labelledby="keys" {
-                h2 #keys { "Keys" }
-                ul.plain { @for (_, name, at) in &factors.keys { li { strong { (name) } " since " (time(&at.to_rfc3339())) } } }
-            }
-        }
+        (keys(factors))
     }
 }
 
-fn code() -> Markup {
+/// The keys there are, and a form for one more. It needs a script: only the browser can ask a key.
+fn keys(factors: &FactorSummary) -> Markup {
     html! {
-        label { span { "Code of the app you have" }
-            input.code name="code" inputmode="numeric" autocomplete="one-time-code" required maxlength="12" spellcheck="false";
+        section.panel aria-labelledby="keys" {
+            h2 #keys { "Keys " span.faint { (factors.keys.len()) } }
+            p.lead.hint { "A key signs for this server alone: no page that only looks like it gets anything. It logs you in besides the password, and proves that you are there." }
+            @if !factors.keys.is_empty() {
+                ul.key-list { @for (id, name, at) in &factors.keys {
+                    li {
+                        span { strong { (name) } span.hint { " since " (time(&at.to_rfc3339())) } }
+                        details.popover data-popover {
+                            summary.button.small aria-label={ "Remove the key " (name) } { "Remove" }
+                            form.stack.popover-form method="post" action=(Link::to("/_ui/account/keys").part(id).part("remove")) {
+                                (present::fields(factors, None))
+                                div { button.button.danger type="submit" { "Remove it" } }
+                            }
+                        }
+                    }
+                } }
+            }
+            form.stack.narrow-form.only-with-keys data-add-key method="post" action="/_ui/account" {
+                label { span { "What you call the new key" } input name="name" required maxlength="60" placeholder="blue key, laptop" autocomplete="off"; }
+                (present::fields(factors, None))
+                div { button.button.primary[factors.keys.is_empty()] type="submit" { "Add a key" } }
+            }
+            p.hint.only-without-keys { "This browser has no keys here. They need JavaScript, and this server's name over TLS, or localhost: not its address." }
         }
     }
 }
@@ -83,7 +106,9 @@ fn code() -> Markup {
 pub(super) fn begin(call: &Call<'_>, caller: &Caller) -> Answer {
     frame::guarded(caller, Section::Account, || {
         let form = Form::read(call.request)?;
-        let enrolment = backend::begin_totp(&call.app.engine, caller, form.word("code"))?;
+        let shown = present::shown(call.request, &form)?;
+        let answer = shown.as_ref().map(Shown::answer);
+        let enrolment = backend::begin_totp(&call.app.engine, caller, answer)?;
         Ok(whole(call, caller, secret(&enrolment)))
     })
 }
@@ -94,7 +119,8 @@ fn secret(enrolment: &TotpEnrolment) -> Markup {
         section.panel aria-labelledby="secret" {
             h2 #secret { "Set up an app" }
             ol.steps {
-                li { "Type this key into an authenticator app, or " a href=(uri) { "open it there" } ". It is shown this once."
+                li { "Take a picture of this with an authenticator app, type the key under it, or " a href=(uri) { "open it there" } ". It is shown this once."
+                    (qr::drawing(uri))
                     div.code-frame { button.button.copy type="button" data-copy { "Copy" } pre { code #totp-secret { (in_fours(secret).as_str()) } } }
                 }
                 li { "Type the code that the app shows."
@@ -141,7 +167,19 @@ pub(super) fn confirm(call: &Call<'_>, caller: &Caller) -> Answer {
 pub(super) fn remove(call: &Call<'_>, caller: &Caller) -> Answer {
     frame::guarded(caller, Section::Account, || {
         let form = Form::read(call.request)?;
-        backend::remove_totp(&call.app.engine, caller, form.word("code"))?;
+        let shown = present::shown(call.request, &form)?;
+        backend::remove_totp(&call.app.engine, caller, shown.as_ref().map(Shown::answer))?;
+        form::go_to(&Link::to("/_ui/account").with("done", "1"))
+    })
+}
+
+/// `POST /_ui/account/keys/{id}/remove`.
+pub(super) fn remove_key(call: &Call<'_>, caller: &Caller) -> Answer {
+    frame::guarded(caller, Section::Account, || {
+        let form = Form::read(call.request)?;
+        let shown = present::shown(call.request, &form)?;
+        let id = call.request.part("id");
+        backend::remove_key(&call.app.engine, caller, id, shown.as_ref().map(Shown::answer))?;
         form::go_to(&Link::to("/_ui/account").with("done", "1"))
     })
 }

@@ -9,6 +9,10 @@ use engine::{Action, Caller};
 use hyper::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 
+/// No script or style out of an answer, no other host, and no page kept in the browser's storage,
+/// where it would outlive the session.
+const HTMX: &str = r#"{"allowEval":false,"allowScriptTags":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"refreshOnHistoryMiss":true}"#;
+
 /// The parts of the UI that the navigation leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
@@ -16,6 +20,7 @@ pub(super) enum Section {
     Search,
     Sql,
     Metrics,
+    Dashboards,
     Tables,
     Changes,
     Access,
@@ -27,8 +32,14 @@ pub(super) enum Section {
 
 impl Section {
     /// Where people ask.
-    const ASKING: [Section; 5] =
-        [Section::Home, Section::Search, Section::Sql, Section::Metrics, Section::Tables];
+    const ASKING: [Section; 6] = [
+        Section::Home,
+        Section::Search,
+        Section::Sql,
+        Section::Metrics,
+        Section::Dashboards,
+        Section::Tables,
+    ];
     /// Where people watch over what is asked.
     const WATCHING: [Section; 5] =
         [Section::Changes, Section::Access, Section::Rulings, Section::Audit, Section::Exposure];
@@ -53,6 +64,7 @@ impl Section {
             Section::Search => "Search",
             Section::Sql => "SQL",
             Section::Metrics => "Metrics",
+            Section::Dashboards => "Dashboards",
             Section::Tables => "Tables",
             Section::Changes => "Changes",
             Section::Access => "Access",
@@ -69,6 +81,7 @@ impl Section {
             Section::Search => "/_ui/search",
             Section::Sql => "/_ui/sql",
             Section::Metrics => "/_ui/metrics",
+            Section::Dashboards => "/_ui/dashboards",
             Section::Tables => "/_ui/tables",
             Section::Changes => "/_ui/changes",
             Section::Access => "/_ui/access",
@@ -85,6 +98,7 @@ impl Section {
             Section::Search => icon::search(),
             Section::Sql => icon::terminal(),
             Section::Metrics => icon::metrics(),
+            Section::Dashboards => icon::dashboard(),
             Section::Tables => icon::tables(),
             Section::Changes => icon::change(),
             Section::Access => icon::key(),
@@ -106,12 +120,14 @@ pub(super) struct Page<'a> {
     pub(super) title: &'a str,
     /// Whether it draws charts.
     pub(super) has_chart: bool,
+    /// Whether it stands alone on a screen, without navigation.
+    pub(super) is_full: bool,
 }
 
 impl<'a> Page<'a> {
     /// A page without charts.
     pub(super) fn new(caller: &'a Caller, section: Section, title: &'a str) -> Page<'a> {
-        Page { caller, section, title, has_chart: false }
+        Page { caller, section, title, has_chart: false, is_full: false }
     }
 
     /// The whole page.
@@ -119,10 +135,10 @@ impl<'a> Page<'a> {
         let page = document(
             self.title,
             self.has_chart,
-            "app",
+            if self.is_full { "app full" } else { "app" },
             html! {
                 a.skip href="#content" { "Skip to content" }
-                (self.side())
+                @if !self.is_full { (self.side()) }
                 main #content tabindex="-1" { (content) }
             },
         );
@@ -181,6 +197,7 @@ pub(super) fn document(title: &str, has_chart: bool, kind: &str, body: Markup) -
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
+                meta name="htmx-config" content=(HTMX);
                 title { (title) " · Clerestory" }
                 link rel="icon" type="image/svg+xml" href=(assets::address("icon.svg"));
                 @if has_chart {
@@ -190,12 +207,15 @@ pub(super) fn document(title: &str, has_chart: bool, kind: &str, body: Markup) -
                 link rel="stylesheet" href=(assets::address("data.css"));
                 link rel="stylesheet" href=(assets::address("watch.css"));
                 link rel="stylesheet" href=(assets::address("search.css"));
+                link rel="stylesheet" href=(assets::address("board.css"));
                 @if has_chart {
                     script defer src=(assets::address("uplot.js")) {}
                     script defer src=(assets::address("chart.js")) {}
                 }
+                script defer src=(assets::address("htmx.js")) {}
                 script defer src=(assets::address("app.js")) {}
                 script defer src=(assets::address("search.js")) {}
+                script defer src=(assets::address("keys.js")) {}
             }
             body class=(kind) { (body) }
         }

@@ -24,6 +24,7 @@ pub(super) fn page(call: &Call<'_>, caller: &Caller) -> Answer {
             div.home {
                 div.home-main {
                     (watch::panel(call, caller, &known))
+                    (numbers(&declared))
                     @if !known.is_empty() { (questions(&known, &declared)) }
                     (tables_panel(call, caller, &known))
                 }
@@ -36,6 +37,25 @@ pub(super) fn page(call: &Call<'_>, caller: &Caller) -> Answer {
         };
         Ok(Page::new(caller, Section::Home, "Home").reply(content))
     })
+}
+
+/// So many metrics stand on the first page.
+const METRICS: usize = 3;
+
+/// The newest numbers of the first metrics; each leads to its chart.
+fn numbers(declared: &[Declared]) -> Markup {
+    // What goes wrong is looked at first.
+    let (ratios, others): (Vec<&Declared>, Vec<&Declared>) =
+        declared.iter().partition(|metric| metric.is_ratio());
+    let first = ratios.into_iter().take(1).chain(others).take(METRICS);
+    html! {
+        @if !declared.is_empty() {
+            section aria-labelledby="numbers" {
+                h2 #numbers { "Numbers" a.more href="/_ui/metrics" { "All " (declared.len()) } }
+                ul.cards.few { @for metric in first { li { (metrics::card(metric)) } } }
+            }
+        }
+    }
 }
 
 fn questions(known: &[Arc<Table>], declared: &[Declared]) -> Markup {

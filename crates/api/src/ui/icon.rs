@@ -97,6 +97,34 @@ pub(super) fn arrow() -> Markup {
     drawing("<path d='M3 8h10M9 4l4 4-4 4'/>")
 }
 
+pub(super) fn download() -> Markup {
+    drawing("<path d='M8 2.5v7.5M5 7l3 3 3-3M3 13h10'/>")
+}
+
+pub(super) fn plus() -> Markup {
+    drawing("<path d='M8 3.5v9M3.5 8h9'/>")
+}
+
+pub(super) fn dashboard() -> Markup {
+    drawing(
+        "<rect x='2.5' y='2.5' width='5' height='6' rx='1'/><rect x='9.5' y='2.5' width='4' height='3.5' rx='1'/><rect x='2.5' y='10.5' width='5' height='3' rx='1'/><rect x='9.5' y='8' width='4' height='5.5' rx='1'/>",
+    )
+}
+
+pub(super) fn full_screen() -> Markup {
+    drawing("<path d='M6 2.5H2.5V6M10 2.5h3.5V6M6 13.5H2.5V10M10 13.5h3.5V10'/>")
+}
+
+pub(super) fn edit() -> Markup {
+    drawing("<path d='M3 13v-2.6L10.6 2.8l2.6 2.6L5.6 13z'/>")
+}
+
+pub(super) fn link() -> Markup {
+    drawing(
+        "<path d='M6.8 9.2 9.2 6.8M7 4.6l1.4-1.4a2.8 2.8 0 0 1 4 4L11 8.6M9 11.4l-1.4 1.4a2.8 2.8 0 0 1-4-4L5 7.4'/>",
+    )
+}
+
 pub(super) fn record() -> Markup {
     drawing("<path d='M4 2.5h6l2.5 2.5v8.5H4z'/><path d='M6 7.5h4.5M6 10.5h4.5'/>")
 }

@@ -50,6 +50,11 @@ impl Link {
         self
     }
 
+    /// The path, for the action of a form.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The parameters, for the hidden fields of a form.
     pub(super) fn params(&self) -> &[(&'static str, String)] {
         &self.params

@@ -117,7 +117,9 @@ fn form(was_wrong: bool, next: &str, has_provider: bool) -> Markup {
             label { span { "Code, if you have an app for it" }
                 input name="code" autocomplete="one-time-code" inputmode="numeric";
             }
+            input type="hidden" name="key";
             button.button.primary type="submit" { "Log in" }
+            button.button.only-with-keys type="button" data-log-in-key { "Log in with your key" }
         }
         @if has_provider {
             p { a.button href="/_ui/oidc" { "Log in with your company's account" } }

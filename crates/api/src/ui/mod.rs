@@ -9,6 +9,7 @@ mod assets;
 mod audit;
 mod badge;
 mod changes;
+mod dashboards;
 mod enrol;
 mod form;
 mod frame;
@@ -19,6 +20,8 @@ mod login;
 mod metrics;
 mod number;
 mod oidc;
+mod present;
+mod qr;
 mod rulings;
 mod search;
 mod shown;
@@ -51,8 +54,21 @@ pub(crate) fn routes() -> Vec<Route> {
         route(&[Get],  "/_ui/assets/{file}",  Nothing, Quick,    &["v"],          Anyone(assets::file)),
         route(&[Post], "/_ui/logout",         Form,    Quick,    &[],             Known(login::log_out)),
         route(&[Get],  "/_ui",                Nothing, Question, &[],             Known(home::page)),
-        route(&[Get],  "/_ui/metrics",        Nothing, Question, &[],             Known(metrics::list)),
+        route(&[Get],  "/_ui/metrics",        Nothing, Quick,    &["q"],          Known(metrics::list)),
         route(&[Get],  "/_ui/metrics/{name}", Nothing, Question, metrics::PARAMS, Known(metrics::page)),
+        route(&[Get],  "/_ui/metrics/{name}/card", Nothing, Question, &[],        Known(metrics::card_numbers)),
+        route(&[Get],  "/_ui/metrics/{name}/svg", Nothing, Question, metrics::PARAMS, Known(metrics::svg)),
+        route(&[Get],  "/_ui/metrics/{name}/csv", Nothing, Question, metrics::PARAMS, Known(metrics::csv)),
+        route(&[Get],  "/_ui/dashboards",     Nothing, Quick,    &[],             Known(dashboards::list)),
+        route(&[Post], "/_ui/dashboards",     Form,    Write,    &[],             Known(dashboards::create)),
+        route(&[Post], "/_ui/dashboards/add", Form,    Write,    &[],             Known(dashboards::add)),
+        route(&[Get],  "/_ui/dashboards/{id}", Nothing, Question, dashboards::VIEW, Known(dashboards::view)),
+        route(&[Get],  "/_ui/dashboards/{id}/panels/{place}", Nothing, Question, dashboards::PANEL, Known(dashboards::panel)),
+        route(&[Post], "/_ui/dashboards/{id}/panels/{place}", Form, Write, &[],   Known(dashboards::change_panel)),
+        route(&[Post], "/_ui/dashboards/{id}/settings", Form, Write, &[],         Known(dashboards::save_settings)),
+        route(&[Post], "/_ui/dashboards/{id}/copy", Form, Write, &[],             Known(dashboards::copy)),
+        route(&[Post], "/_ui/dashboards/{id}/restore", Form, Write, &[],          Known(dashboards::restore)),
+        route(&[Post], "/_ui/dashboards/{id}/delete", Form, Write, &[],           Known(dashboards::delete)),
         route(&[Get],  "/_ui/search",         Nothing, Question, search::PARAMS,  Known(search::page)),
         route(&[Get],  "/_ui/search/values",  Nothing, Question, search::PARAMS,  Known(search::values)),
         route(&[Get],  "/_ui/search/complete", Nothing, Question, search::PART_PARAMS, Known(search::suggestions)),
@@ -68,6 +84,7 @@ pub(crate) fn routes() -> Vec<Route> {
         route(&[Post], "/_ui/account/app",    Form,    Write,    &[],             Known(account::begin)),
         route(&[Post], "/_ui/account/app/confirm", Form, Write,  &[],             Known(account::confirm)),
         route(&[Post], "/_ui/account/app/remove", Form, Write,   &[],             Known(account::remove)),
+        route(&[Post], "/_ui/account/keys/{id}/remove", Form, Write, &[],         Known(account::remove_key)),
         route(&[Get],  "/_ui/access",         Nothing, Quick,    changes::ACCESS, Known(changes::access)),
         route(&[Get],  "/_ui/changes",        Nothing, Quick,    &[],             Known(changes::list)),
         route(&[Get],  "/_ui/changes/new",    Nothing, Quick,    changes::NEW,    Known(changes::new)),

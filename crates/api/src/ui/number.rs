@@ -60,6 +60,17 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// How much more or less a number is than one before.
+pub(super) fn change(before: f64, now: f64) -> String {
+    if before == 0.0 || !before.is_finite() || !now.is_finite() {
+        return "–".to_owned();
+    }
+    let share = (now - before) / before.abs() * 100.0;
+    let sign = if share < 0.0 { "−" } else { "+" };
+    let digits = usize::from(share.abs() < 99.95);
+    format!("{sign}{:.digits$} %", share.abs())
+}
+
 /// `1 row`, `2 rows`.
 pub(super) fn of(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
@@ -86,5 +97,8 @@ mod tests {
         assert_eq!(plain(f64::NAN), "–");
         assert_eq!(percent(0.3456), "34.6 %");
         assert_eq!(of(1, "row", "rows"), "1 row");
+        assert_eq!(change(200.0, 150.0), "−25.0 %");
+        assert_eq!(change(1.0, 3.5), "+250 %");
+        assert_eq!(change(0.0, 3.5), "–");
     }
 }

@@ -129,7 +129,7 @@ impl TimeRange {
                             }
                         }
                     }
-                    form.stack method="get" action=(path_of(&base)) {
+                    form.stack method="get" action=(base.path()) {
                         @for (name, value) in base.params() {
                             input type="hidden" name=(name) value=(value);
                         }
@@ -146,11 +146,6 @@ impl TimeRange {
             }
         }
     }
-}
-
-fn path_of(link: &Link) -> String {
-    let text = link.to_string();
-    text.split('?').next().unwrap_or("").to_owned()
 }
 
 fn wrong(text: &str) -> String {

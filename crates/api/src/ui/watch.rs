@@ -5,10 +5,10 @@ use super::audit::checkpoint_of;
 use super::link::Link;
 use super::number;
 use super::shown::{list, text, time, whole, with_short_times};
-use super::time_range::DAY;
+use super::time_range::{DAY, HOUR, MINUTE};
 use crate::backend;
 use crate::route::Call;
-use engine::{Action, AuditState, Caller};
+use engine::{Action, AuditState, Caller, DiskUse, Ingest};
 use maud::{Markup, html};
 use model::{Class, Clock, SystemClock, Table, Timestamp};
 use serde_json::Value;
@@ -40,13 +40,18 @@ pub(super) fn panel(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -> M
         alarms.extend(of_record(audit));
         figures.push(record(audit));
     }
+    if let Ok(vitals) = backend::vitals(&call.app.engine, caller) {
+        alarms.extend(of_disk(&vitals.disk));
+        figures.push(ingest(&vitals.ingest, SystemClock.now()));
+        figures.push(disk(&vitals.disk));
+    }
     shown(&figures, &alarms)
 }
 
 /// A number that leads to its cause.
 struct Figure {
     figure: Markup,
-    what: &'static str,
+    what: String,
     to: Link,
 }
 
@@ -61,7 +66,13 @@ fn shown(figures: &[Figure], alarms: &[Alarm]) -> Markup {
     html! {
         @if !figures.is_empty() || !alarms.is_empty() {
             section aria-labelledby="now" {
-                h2 #now { "Protection now" }
+                h2.verdict #now {
+                    @match alarms.len() {
+                        0 => { span.dot.good {} "All is well" },
+                        1 => { span.dot.bad {} "One thing needs a person" },
+                        many => { span.dot.bad {} (many) " things need a person" },
+                    }
+                }
                 @if !alarms.is_empty() {
                     ul.panel.alarm-list { @for alarm in alarms {
                         li {
@@ -74,9 +85,6 @@ fn shown(figures: &[Figure], alarms: &[Alarm]) -> Markup {
                     } }
                 }
                 div.figures {
-                    @if alarms.is_empty() {
-                        div.figure { strong { span.dot.good {} "Quiet" } span.hint { "no alarm" } }
-                    }
                     @for figure in figures {
                         a.figure href=(figure.to) { strong { (figure.figure) } span.hint { (figure.what) } }
                     }
@@ -91,7 +99,7 @@ fn waiting(changes: &Value) -> Figure {
     let waiting = list(changes, "changes").iter().filter(waits).count();
     Figure {
         figure: html! { (number::count(waiting as u64)) },
-        what: "changes wait for a second person",
+        what: "changes wait for a second person".to_owned(),
         to: Link::to("/_ui/changes"),
     }
 }
@@ -107,7 +115,7 @@ fn reaching(matrix: &Value) -> Figure {
         list(matrix, "reach").iter().filter(reads).map(|row| text(row, "person")).collect();
     Figure {
         figure: html! { (number::count(people.len() as u64)) },
-        what: "people may read personal or special fields",
+        what: "people may read personal or special fields".to_owned(),
         to: Link::to("/_ui/access"),
     }
 }
@@ -153,7 +161,7 @@ fn rulings(known: &[Arc<Table>]) -> Figure {
     let waiting = fields.filter(|field| field.awaits_review()).count();
     Figure {
         figure: html! { (number::count(waiting as u64)) },
-        what: "fields wait for a person's ruling",
+        what: "fields wait for a person's ruling".to_owned(),
         to: Link::to("/_ui/rulings"),
     }
 }
@@ -165,9 +173,62 @@ fn record(audit: &AuditState) -> Figure {
             Some(checkpoint) => html! { (number::count(checkpoint.records)) },
             None => html! { "None" },
         },
-        what: "records under the last checkpoint",
+        what: "records under the last checkpoint".to_owned(),
         to: Link::to("/_ui/audit"),
     }
+}
+
+/// Under this share of free room a disk is nearly full.
+const ROOM_LEAST: f64 = 0.1;
+
+fn ingest(ingest: &Ingest, now: Timestamp) -> Figure {
+    let refused = match ingest.refused {
+        0 => String::new(),
+        refused => format!(", {} refused", number::count(refused)),
+    };
+    let newest = match ingest.last_at {
+        Some(at) => format!("newest {}", ago(now, at)),
+        None => format!("none since the start, {}", ago(now, ingest.since)),
+    };
+    Figure {
+        figure: html! { (number::count(ingest.written)) },
+        what: format!("documents in the last hour{refused}; {newest}"),
+        to: Link::to("/_ui/tables"),
+    }
+}
+
+/// `3 minutes ago`.
+fn ago(now: Timestamp, at: Timestamp) -> String {
+    let ms = (now.0 - at.0).max(0);
+    let units = [(DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")];
+    match units.into_iter().find(|(unit, _)| ms >= *unit) {
+        Some((unit, name)) => {
+            format!("{} ago", number::of((ms / unit) as u64, name, &format!("{name}s")))
+        }
+        None => "just now".to_owned(),
+    }
+}
+
+fn disk(disk: &DiskUse) -> Figure {
+    let used = format!("the data folder has {}", number::bytes(disk.used));
+    let (figure, what) = match disk.space {
+        Some(space) => {
+            (number::bytes(space.free), format!("left of {}; {used}", number::bytes(space.total)))
+        }
+        None => (number::bytes(disk.used), "in the data folder".to_owned()),
+    };
+    Figure { figure: html! { (figure) }, what, to: Link::to("/_ui/tables") }
+}
+
+fn of_disk(disk: &DiskUse) -> Option<Alarm> {
+    let space = disk.space.filter(|space| space.total > 0)?;
+    let share = space.free as f64 / space.total as f64;
+    let text = format!(
+        "The disk of the data folder is nearly full: {} left. Without room nothing is written, and \
+         nothing is read, because reads are recorded.",
+        number::bytes(space.free)
+    );
+    (share < ROOM_LEAST).then(|| Alarm { text, to: Some(Link::to("/_ui/tables")) })
 }
 
 fn of_record(audit: &AuditState) -> Vec<Alarm> {
@@ -189,6 +250,7 @@ pub(super) fn last_checkpoint(call: &Call<'_>, caller: &Caller) -> Option<Markup
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::DiskSpace;
     use serde_json::json;
 
     #[test]
@@ -200,9 +262,31 @@ mod tests {
         };
         let page = shown(&[record(&state)], &of_record(&state)).into_string();
         assert!(page.contains("not written to /b: no space") && page.contains("/_ui/audit"));
-        assert!(page.contains("12") && !page.contains("Quiet"), "{page}");
-        assert!(shown(&[record(&state)], &[]).into_string().contains("Quiet"));
+        assert!(page.contains("12") && page.contains("One thing needs a person"), "{page}");
+        assert!(shown(&[record(&state)], &[]).into_string().contains("All is well"));
         assert_eq!(shown(&[], &[]).into_string(), "");
+    }
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_an_alarm() {
+        let full = |free| DiskUse { used: 5, space: Some(DiskSpace { free, total: 1_000_000 }) };
+        assert!(of_disk(&full(99_999)).unwrap().text.contains("100 kB left"));
+        assert!(of_disk(&full(100_000)).is_none());
+        assert!(of_disk(&DiskUse { used: 5, space: None }).is_none(), "nobody says");
+        assert!(disk(&full(1_000)).what.contains("the data folder has 5 B"));
+        assert_eq!(disk(&DiskUse { used: 5, space: None }).what, "in the data folder");
+    }
+
+    #[test]
+    fn what_came_in_says_how_long_ago() {
+        let now = Timestamp(10 * DAY);
+        let at = |ms: i64| Some(Timestamp(now.0 - ms));
+        let read = |last_at| Ingest { written: 1200, refused: 3, last_at, since: Timestamp(0) };
+        let figure = ingest(&read(at(2 * MINUTE)), now);
+        assert_eq!(figure.figure.into_string(), "1,200");
+        assert_eq!(figure.what, "documents in the last hour, 3 refused; newest 2 minutes ago");
+        assert!(ingest(&read(at(30)), now).what.ends_with("just now"));
+        assert!(ingest(&read(None), now).what.ends_with("none since the start, 10 days ago"));
     }
 
     #[test]

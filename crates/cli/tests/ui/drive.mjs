@@ -1,24 +1,11 @@
 // Drives the web UI: logs in, opens every page in light and dark, on a desk and on a phone, and looks
-// for errors, for violations of the content security policy, and for what the pages have to show.
+// for errors, for violations of the content security policy, for what keeps people out, and for what
+// the pages have to show.
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import path from "node:path";
+import {
+  BAD_DAY, BAD_FIRMWARE, DESK, PHONE, RANGE, accessible, barriers, browser, codeAt, complaints, logIn, login, open, share, shoot, took, url,
+} from "./browser.mjs";
 
-const modules = path.resolve(process.env.CLERESTORY_NODE_MODULES);
-const { chromium } = createRequire(path.join(modules, "of-the-test.js"))("playwright-core");
-
-const url = process.env.CLERESTORY_URL;
-const { logins } = JSON.parse(readFileSync(process.env.CLERESTORY_LOGINS, "utf8"));
-const login = (role) => logins.find((one) => one.role === role);
-const pictures = process.env.CLERESTORY_UI_PICTURES;
-if (pictures) mkdirSync(pictures, { recursive: true });
-
-// The demo's first and last day, and the day its planted firmware goes bad.
-const RANGE = "from=2026-10-24&to=2026-11-23";
-const BAD_FIRMWARE = "4.3.0";
-const BAD_DAY = "2026-11-12";
 const FIRST_LOAD_BYTES_MAX = 200_000;
 
 const RATE = `/_ui/metrics/failed_connection_rate?grain=day&by=firmware&${RANGE}`;
@@ -28,6 +15,12 @@ const PAGES = [
   ["metric-rate", RATE],
   ["metric-activations", `/_ui/metrics/activations?by=model&${RANGE}`],
   ["metric-active", `/_ui/metrics/active_devices?by=none&${RANGE}`],
+  ["metric-compared", `${RATE}&compare=previous&where=region:eu-central`],
+  ["bars-of-metric", `/_ui/metrics/activations?by=model&chart=bars&${RANGE}`],
+  ["metrics-found", "/_ui/metrics?q=failed"],
+  ["metrics-none", "/_ui/metrics?q=nothing+like+it"],
+  ["dashboards", "/_ui/dashboards"],
+  ["dashboard-nowhere", "/_ui/dashboards/000000000000"],
   ["search", `/_ui/search?table=events&${RANGE}`],
   ["search-words", `/_ui/search?table=events&q=handshake+AND+firmware:4.3.0&${RANGE}&field=reason&columns=kind,firmware,message`],
   ["search-people", "/_ui/search?table=users"],
@@ -68,58 +61,6 @@ const WATCHED = [
   ["exposure-answered", "/_ui/exposure?table=users&class=personal"],
 ];
 
-// RFC 6238, as an authenticator app has it.
-function codeAt(secret, step) {
-  const digits = [...secret].map((letter) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(letter));
-  const bits = digits.map((digit) => digit.toString(2).padStart(5, "0")).join("");
-  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
-  const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(step));
-  const tag = createHmac("sha1", key).update(counter).digest();
-  const number = tag.readUInt32BE(tag.at(-1) & 15) & 0x7fff_ffff;
-  return String(number % 1_000_000).padStart(6, "0");
-}
-
-const browser = await chromium.launch({
-  executablePath: process.env.CLERESTORY_CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
-
-const complaints = [];
-
-async function open(options) {
-  const context = await browser.newContext(options);
-  await context.addInitScript(() => {
-    document.addEventListener("securitypolicyviolation", (event) => {
-      console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`);
-    });
-  });
-  const page = await context.newPage();
-  page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
-  page.on("console", (message) => {
-    const text = message.text();
-    // Pages that say "not found" and "wrong question" have such a status, on purpose.
-    if (message.type() === "error" && !/status of 4(00|01|03|04)/.test(text)) {
-      complaints.push(`${page.url()}: ${text}`);
-    }
-  });
-  return page;
-}
-
-async function logIn(page, role) {
-  const { name, password } = login(role);
-  await page.goto(`${url}/`);
-  assert.match(page.url(), /\/_ui\/login$/, "whoever is not known sees the login and nothing else");
-  await page.fill("input[name=name]", name);
-  await page.fill("input[name=password]", password);
-  await page.keyboard.press("Enter");
-  await page.waitForURL(`${url}/_ui`);
-}
-
-async function shoot(page, name) {
-  if (pictures) await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true });
-}
-
 async function everyPage(label, options) {
   const page = await open(options);
   await page.goto(`${url}/_ui/login`);
@@ -140,6 +81,8 @@ async function everyWatchedPage(label, options) {
   return page;
 }
 
+const times = [];
+
 async function walk(page, label, pages) {
   for (const [name, address] of pages) {
     const answer = await page.goto(url + address);
@@ -150,6 +93,10 @@ async function walk(page, label, pages) {
     assert.ok((headers["content-type"] ?? "").startsWith("text/html"), `${name} is a page`);
     if (name.startsWith("metric-")) await page.waitForSelector(".chart canvas");
     assert.equal(await page.locator("h1").count(), 1, `${name} has one heading`);
+    times.push(await took(page));
+    // Parts that come later.
+    await page.waitForFunction(() => !document.querySelector(".loading, .htmx-request"));
+    if (!label.startsWith("phone")) await accessible(page, `${name} (${label})`);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(wide <= 0, `${name} (${label}) is ${wide} pixels too wide`);
     await shoot(page, `${label}-${name}`);
@@ -157,7 +104,7 @@ async function walk(page, label, pages) {
 }
 
 // Light on a desk: also what the pages say and do.
-const page = await everyPage("light", { colorScheme: "light", viewport: { width: 1360, height: 860 } });
+const page = await everyPage("light", { colorScheme: "light", ...DESK });
 
 await page.goto(url + RATE);
 const table = await page.$eval("#numbers", (table) => ({
@@ -240,7 +187,7 @@ await page.keyboard.press("Enter");
 await page.waitForURL(`${url}/_ui/tables`);
 await page.context().close();
 
-const administrator = await open({ viewport: { width: 1360, height: 860 } });
+const administrator = await open(DESK);
 await logIn(administrator, "administrator");
 for (const address of ["/_ui", "/_ui/search", "/_ui/tables", "/_ui/metrics", RATE]) {
   await administrator.goto(url + address);
@@ -251,7 +198,7 @@ for (const address of ["/_ui", "/_ui/search", "/_ui/tables", "/_ui/metrics", RAT
 await administrator.context().close();
 
 // An administrator proposes what nobody may decide alone.
-const proposer = await open({ viewport: { width: 1360, height: 860 } });
+const proposer = await open(DESK);
 await logIn(proposer, "administrator");
 await proposer.goto(`${url}/_ui/changes/new`);
 await proposer.fill("input[name=who]", `person:${login("analyst").name}`);
@@ -267,7 +214,7 @@ assert.equal(await proposer.locator("button:text-is('Approve')").count(), 0, "no
 await shoot(proposer, "light-administrator-proposed");
 
 // A guardian rules, looks into the record, and asks who was exposed.
-const guardian = await everyWatchedPage("light", { colorScheme: "light", viewport: { width: 1360, height: 860 } });
+const guardian = await everyWatchedPage("light", { colorScheme: "light", ...DESK });
 await guardian.goto(`${url}/_ui/rulings/events/reason`);
 await guardian.check("input[value=special]");
 await guardian.fill("textarea[name=why]", "people write about their homes");
@@ -300,15 +247,14 @@ assert.ok((await guardian.textContent("main")).includes(login("analyst").name), 
 await guardian.context().close();
 
 // Dark, and a phone.
-const dark = { colorScheme: "dark", viewport: { width: 1360, height: 860 } };
+const dark = { colorScheme: "dark", ...DESK };
 await (await everyPage("dark", dark)).context().close();
 await (await everyWatchedPage("dark", dark)).context().close();
-const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
-await (await everyPage("phone", { ...phone, colorScheme: "light" })).context().close();
-await (await everyWatchedPage("phone", { ...phone, colorScheme: "light" })).context().close();
+await (await everyPage("phone", { ...PHONE, colorScheme: "light" })).context().close();
+await (await everyWatchedPage("phone", { ...PHONE, colorScheme: "light" })).context().close();
 
 // The guardian sets an app up, and approves with a code of it.
-const second = await open({ viewport: { width: 1360, height: 860 } });
+const second = await open(DESK);
 await logIn(second, "guardian");
 await second.goto(url + change);
 await second.click("a:text-is('Set one up')");
@@ -378,7 +324,7 @@ await second.click("button:text-is('Break the glass')");
 await second.waitForURL(/done=glass/);
 assert.match(await second.textContent(".page-head"), /break-glass/);
 await second.context().close();
-const told = await open({ viewport: { width: 1360, height: 860 } });
+const told = await open(DESK);
 await logIn(told, "analyst");
 assert.match(await told.textContent(".alarm-list"), /broke the glass/);
 assert.equal(await told.locator(".alarm-list li").count(), 1, "what was rejected is no alarm");
@@ -386,7 +332,7 @@ await shoot(told, "light-analyst-told");
 await told.context().close();
 
 // Without scripts everything is still there.
-const plain = await open({ javaScriptEnabled: false, viewport: { width: 1360, height: 860 } });
+const plain = await open({ javaScriptEnabled: false, ...DESK });
 await logIn(plain, "analyst");
 await plain.goto(url + RATE);
 assert.match(await plain.textContent("#numbers"), /4\.3\.0/);
@@ -396,7 +342,7 @@ await plain.waitForSelector(".value-list li");
 await plain.context().close();
 
 // The first load is light.
-const first = await open({ viewport: { width: 1360, height: 860 } });
+const first = await open(DESK);
 const session = await first.context().newCDPSession(first);
 await session.send("Network.enable");
 let bytes = 0;
@@ -406,5 +352,7 @@ await first.goto(url + RATE, { waitUntil: "networkidle" });
 assert.ok(bytes > 0 && bytes <= FIRST_LOAD_BYTES_MAX, `login, home and a chart are ${bytes} bytes`);
 await browser.close();
 
+assert.deepEqual(barriers, [], "no page keeps anybody out");
 assert.deepEqual(complaints, [], "no error in any console, nothing that the policy forbids");
 console.log(`ui: ${PAGES.length + WATCHED.length} pages, light, dark and phone; first load ${bytes} bytes`);
+console.log(`ui: a page took ${share(times, 0.5).toFixed()} ms, p95 ${share(times, 0.95).toFixed()} ms, at most ${share(times, 1).toFixed()} ms`);

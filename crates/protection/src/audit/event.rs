@@ -82,6 +82,10 @@ event_kinds! {
     MetricDefined = "metric_defined",
     /// A metric was removed.
     MetricRemoved = "metric_removed",
+    /// A dashboard or a search was saved, or saved again.
+    Saved = "saved",
+    /// A saved one was deleted.
+    SavedRemoved = "saved_removed",
     /// The policy was changed by one person: nothing was widened, or nothing was there yet.
     PolicyChanged = "policy_changed",
     /// A widening was proposed and waits.

@@ -229,8 +229,7 @@ impl SqlPlan {
             let schema = Arc::new(plain_schema(&stream.schema()));
             let mut batches = Vec::new();
             let mut rows = 0;
-            while let Some(batch) = stream.try_next().await.map_err(failed)? {
-                limits.check()?;
+            while let Some(batch) = session::within(limits, stream.try_next()).await? {
                 rows += batch.num_rows();
                 if rows > limits.rows {
                     return Err(QueryError::TooManyRows { limit: limits.rows });

@@ -13,6 +13,10 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use model::Table;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How often a running plan is asked whether it may go on.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The session for a statement over these tables. Without a scope it can plan and not run.
 pub(super) fn state(
@@ -74,6 +78,24 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
+/// Waits for a step of a plan, but no longer than the limits allow. Operators that work for long
+/// before they give anything, such as joins, yield now and then; then is asked.
+pub(super) async fn within<T>(
+    limits: &Limits,
+    step: impl Future<Output = datafusion::error::Result<T>>,
+) -> Result<T, QueryError> {
+    let mut step = std::pin::pin!(step);
+    loop {
+        limits.check()?;
+        match tokio::time::timeout(LOOK_EVERY, step.as_mut()).await {
+            Ok(done) => {
+                return done.map_err(|error| QueryError::from_running(error, limits.memory_bytes));
+            }
+            Err(_) => continue,
+        }
+    }
+}
+
 /// Runs a future of DataFusion, whose operators need a runtime of Tokio, to its end.
 pub(super) fn block_on<T: Send>(
     future: impl Future<Output = Result<T, QueryError>> + Send,
@@ -83,6 +105,7 @@ pub(super) fn block_on<T: Send>(
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("clerestory-sql")
+            .enable_time()
             .build()
             .ok()
     });

@@ -95,3 +95,89 @@ if (fold) {
   fold.open = wanted === null ? !isSmall : wanted === "open";
   fold.addEventListener("toggle", () => remember("fields", fold.open ? "open" : "closed"));
 }
+
+// Copies the address of the page, which says all that it shows.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy-link]");
+  if (!button) return;
+  const address = new URL(location.href);
+  for (const name of ["edit", "done"]) address.searchParams.delete(name);
+  const label = button.lastChild;
+  const text = label.textContent;
+  try {
+    await navigator.clipboard.writeText(address.href);
+    label.textContent = "Copied";
+  } catch {
+    prompt("The link to this page", address.href);
+  }
+  setTimeout(() => { label.textContent = text; }, 1600);
+});
+
+// A panel that takes too long is not waited for: the server stops working on it, too.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-cancel]");
+  if (!button) return;
+  const panel = button.closest("[hx-get]");
+  htmx.trigger(panel, "htmx:abort");
+  panel.replaceChildren(state("Cancelled.", "Load the page again to ask again."));
+});
+
+function state(title, next) {
+  const box = document.createElement("div");
+  box.className = "panel-state";
+  for (const [text, kind] of [[title, ""], [next, "hint"]]) {
+    const line = document.createElement("p");
+    line.textContent = text;
+    line.className = kind;
+    box.append(line);
+  }
+  return box;
+}
+
+// What did not come says so.
+for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, (event) => {
+    const panel = event.detail.elt;
+    if (!panel.matches(".panel-body, .card-body")) return;
+    const status = event.detail.xhr?.status;
+    // Whoever is logged out gets the login page instead of a panel.
+    panel.replaceChildren(status === 401
+      ? state("You are logged out.", "Load the page again to log in.")
+      : state("The server did not answer.", "Load the page again."));
+  });
+}
+
+// A page that takes its time shows that it is asked for, and can be stopped: the server stops, too.
+let waiting = null;
+const stopWaiting = () => {
+  clearTimeout(waiting);
+  document.querySelector(".progress")?.remove();
+};
+const waitFor = () => {
+  stopWaiting();
+  waiting = setTimeout(() => {
+    const bar = document.createElement("div");
+    bar.className = "progress";
+    bar.setAttribute("role", "status");
+    const text = document.createElement("span");
+    text.textContent = "Asking…";
+    const stop = document.createElement("button");
+    stop.type = "button";
+    stop.className = "button small";
+    stop.textContent = "Stop";
+    stop.addEventListener("click", () => {
+      window.stop();
+      stopWaiting();
+    });
+    bar.append(text, stop);
+    document.body.append(bar);
+  }, 500);
+};
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href]");
+  const isOther = event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0 || event.defaultPrevented;
+  if (!link || isOther || link.hasAttribute("download") || link.target) return;
+  if (link.origin === location.origin && link.pathname + link.search !== location.pathname + location.search) waitFor();
+});
+document.addEventListener("submit", (event) => { if (!event.defaultPrevented) waitFor(); });
+addEventListener("pageshow", stopWaiting);

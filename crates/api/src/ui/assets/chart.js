@@ -1,7 +1,7 @@
-// Draws the chart of a metric with uPlot, in the colours of the style sheet.
+// Draws the charts of metrics with uPlot, in the colours of the style sheet.
 "use strict";
 
-for (const place of document.querySelectorAll("[data-chart]")) {
+function drawChart(place) {
   const told = JSON.parse(place.dataset.chart);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
@@ -22,7 +22,8 @@ for (const place of document.querySelectorAll("[data-chart]")) {
     if (step >= 86400 || seconds % 86400 === 0) return day.format(date);
     return date.toISOString().slice(11, 16);
   };
-  const height = () => (innerWidth < 760 ? 230 : 290);
+  const isPanel = place.closest(".panel-body") !== null;
+  const height = () => (isPanel ? 210 : innerWidth < 760 ? 230 : 290);
   let chart = null;
 
   // light-dark() is resolved only where a real property uses it.
@@ -52,9 +53,15 @@ for (const place of document.querySelectorAll("[data-chart]")) {
     return row;
   };
 
+  // What it was in the stretch of time that it is compared with.
+  const was = (at, idx) => {
+    const before = told.series[at].before?.[idx];
+    return before === null || before === undefined ? "" : ` (${written(before)})`;
+  };
+
   const showTip = (plot) => {
     const { idx, left, top } = plot.cursor;
-    if (idx === null || idx === undefined || left < 0) {
+    if (idx === null || idx === undefined || left < 0 || place.clientWidth === 0) {
       tip.hidden = true;
       return;
     }
@@ -64,7 +71,7 @@ for (const place of document.querySelectorAll("[data-chart]")) {
       .map((series, at) => ({ at, name: series.name, value: series.values[idx] }))
       .filter((row) => row.value !== null)
       .sort((a, b) => b.value - a.value)
-      .map((row) => line(row.at, row.name, written(row.value)));
+      .map((row) => line(row.at, row.name, written(row.value) + was(row.at, idx)));
     tip.replaceChildren(head, ...rows);
     tip.hidden = false;
     const width = plot.over.clientWidth;
@@ -80,6 +87,7 @@ for (const place of document.querySelectorAll("[data-chart]")) {
     const address = new URL(location.href);
     address.searchParams.set("from", at(plot.select.left));
     address.searchParams.set("to", at(plot.select.left + plot.select.width));
+    address.searchParams.delete("done");
     location.assign(address);
   };
 
@@ -103,6 +111,37 @@ for (const place of document.querySelectorAll("[data-chart]")) {
         points: { size: 5, fill: stroke },
       };
     });
+    // The same groups in the other stretch of time: dashed, and paler.
+    const others = told.series.map((one, at) => ({ one, at })).filter(({ one }) => one.before);
+    const before = others.map(({ one, at }) => ({
+      label: `${one.name}, before`,
+      stroke: faded(colour(`--series-${at}`), 0.55),
+      width: 1.5,
+      dash: [5, 4],
+      points: { show: false },
+    }));
+    const marks = told.marks ?? [];
+    const drawMarks = (plot) => {
+      const { ctx, bbox } = plot;
+      ctx.save();
+      ctx.strokeStyle = colour("--secret");
+      ctx.fillStyle = colour("--secret");
+      ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+      ctx.lineWidth = devicePixelRatio;
+      ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+      for (const mark of marks) {
+        const y = plot.valToPos(mark.value, "y", true);
+        if (y < bbox.top || y > bbox.top + bbox.height) continue;
+        ctx.beginPath();
+        ctx.moveTo(bbox.left, y);
+        ctx.lineTo(bbox.left + bbox.width, y);
+        ctx.stroke();
+        ctx.textAlign = "right";
+        ctx.fillText(mark.name, bbox.left + bbox.width - 4, y - 5 * devicePixelRatio);
+      }
+      ctx.restore();
+    };
+    const highest = Math.max(0, ...marks.map((mark) => mark.value));
     const options = {
       width: place.clientWidth,
       height: height(),
@@ -110,19 +149,20 @@ for (const place of document.querySelectorAll("[data-chart]")) {
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { y: false, points: { size: 7 }, drag: { x: true, y: false, setScale: false } },
-      scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.08 : 1] } },
+      scales: { y: { range: (_plot, _least, most) => [0, Math.max(most, highest) > 0 ? Math.max(most, highest) * 1.08 : 1] } },
       axes: [
         { ...axis, space: 70, size: 30, values: (_plot, at, _axis, _space, step) => at.map((one) => tick(one, step)) },
         { ...axis, size: 52, values: (_plot, values) => values.map(written) },
       ],
-      series: [{}, ...series],
+      series: [{}, ...series, ...before],
       hooks: {
         ready: [(plot) => plot.over.append(tip)],
         setCursor: [showTip],
         setSelect: [zoom],
+        draw: [drawMarks],
       },
     };
-    chart = new uPlot(options, [told.times, ...told.series.map((one) => one.values)], place);
+    chart = new uPlot(options, [told.times, ...told.series.map((one) => one.values), ...others.map(({ one }) => one.before)], place);
   };
 
   draw();
@@ -133,3 +173,14 @@ for (const place of document.querySelectorAll("[data-chart]")) {
     }
   }).observe(place);
 }
+
+function drawIn(root) {
+  for (const place of root.querySelectorAll("[data-chart]:not([data-drawn])")) {
+    place.dataset.drawn = "1";
+    drawChart(place);
+  }
+}
+
+drawIn(document);
+// Panels come later, each by itself.
+document.addEventListener("htmx:afterSettle", (event) => drawIn(event.detail.elt));

@@ -10,6 +10,7 @@ use crate::route::Call;
 use crate::ui::badge;
 use crate::ui::form::{self, Form, asked};
 use crate::ui::frame::{self, Page, Section};
+use crate::ui::present;
 use crate::ui::shown::{list, text, texts, time, whole, with_short_times};
 use engine::{Action, Caller};
 use maud::{Markup, html};
@@ -152,24 +153,18 @@ fn decision(call: &Call<'_>, caller: &Caller, change: &Value) -> Markup {
 }
 
 fn approval(call: &Call<'_>, caller: &Caller, change: &Value, id: u64) -> Markup {
+    let engine = &call.app.engine;
+    let about = backend::presence_for_change(engine, id);
+    let able = backend::factors(engine, caller).ok().filter(present::is_able);
     html! {
-        @if backend::has_code(&call.app.engine, caller) {
+        @if let Some(factors) = &able {
             form.stack method="post" action=(link_to(id).part("approve")) {
                 input type="hidden" name="mark" value=(text(change, "mark"));
-                (code_field())
+                (present::fields(factors, Some(&about)))
                 div { button.button.primary type="submit" { "Approve" } }
             }
         } @else {
-            p.hint { "Approving takes a code of an app. " a href="/_ui/account" { "Set one up" } " first." }
-        }
-    }
-}
-
-/// The field for a fresh proof that the person is there.
-pub(super) fn code_field() -> Markup {
-    html! {
-        label { span { "Code of your app, to prove that you are there" }
-            input.code name="code" inputmode="numeric" autocomplete="one-time-code" required maxlength="12" spellcheck="false";
+            p.hint { "Approving takes a code of an app, or a key. " a href="/_ui/account" { "Set one up" } " first." }
         }
     }
 }
@@ -177,8 +172,8 @@ pub(super) fn code_field() -> Markup {
 /// `POST /_ui/changes/{id}/approve`.
 pub(in crate::ui) fn approve(call: &Call<'_>, caller: &Caller) -> Answer {
     decide(call, caller, "approved", |form, id| {
-        let (mark, code) = (form.text("mark"), form.text("code"));
-        backend::approve(&call.app.engine, caller, id, mark, code)
+        let shown = present::needed(call.request, form)?;
+        backend::approve(&call.app.engine, caller, id, form.text("mark"), shown.answer())
     })
 }
 

@@ -1,6 +1,5 @@
 //! Proposing: a form for each kind of edit, and breaking the glass.
 
-use super::change::code_field;
 use super::link_to;
 use crate::backend;
 use crate::error::{Answer, ApiError};
@@ -10,6 +9,7 @@ use crate::ui::badge;
 use crate::ui::form::{self, Form};
 use crate::ui::frame::{self, Page, Section};
 use crate::ui::link::Link;
+use crate::ui::present;
 use crate::ui::shown::{list, text, whole, words};
 use engine::Caller;
 use maud::{Markup, html};
@@ -334,7 +334,10 @@ pub(in crate::ui) fn break_glass(call: &Call<'_>, caller: &Caller) -> Answer {
             "class": form.text("class"),
             "why": form.text("why"),
         });
-        match backend::break_glass(&call.app.engine, caller, &body, form.text("code")) {
+        let broken = present::needed(call.request, &form).and_then(|shown| {
+            backend::break_glass(&call.app.engine, caller, &body, shown.answer())
+        });
+        match broken {
             Ok(change) => form::go_to(&link_to(whole(&change, "id")).with("done", "glass")),
             Err(error) => glass_page(call, caller, &form, Some(&error)),
         }
@@ -347,6 +350,8 @@ fn glass_page(
     form: &Form,
     error: Option<&ApiError>,
 ) -> Result<Reply, ApiError> {
+    let engine = &call.app.engine;
+    let able = backend::factors(engine, caller).ok().filter(present::is_able);
     let content = html! {
         div.page-head {
             p.crumbs { a href="/_ui/changes" { "Changes" } }
@@ -360,11 +365,11 @@ fn glass_page(
             label { span { "What happened" }
                 textarea name="why" rows="3" maxlength="1000" required placeholder="the emergency, and where it is written down" { (form.text("why")) }
             }
-            @if backend::has_code(&call.app.engine, caller) {
-                (code_field())
+            @if let Some(factors) = &able {
+                (present::fields(factors, Some(backend::presence_for_glass(engine))))
                 div { button.button.primary.danger type="submit" { "Break the glass" } }
             } @else {
-                p.hint { "It takes a code of an app. " a href="/_ui/account" { "Set one up" } " first." }
+                p.hint { "It takes a code of an app, or a key. " a href="/_ui/account" { "Set one up" } " first." }
             }
         }
     };

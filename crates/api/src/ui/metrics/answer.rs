@@ -3,36 +3,36 @@
 use super::declared::Declared;
 use crate::ui::time_range::millisecond;
 use chrono::DateTime;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// More lines in one chart cannot be told apart.
-pub(super) const CHART_SERIES_MAX: usize = 8;
+pub(in crate::ui) const CHART_SERIES_MAX: usize = 8;
 /// More columns in one table cannot be read.
-pub(super) const TABLE_SERIES_MAX: usize = 24;
+pub(in crate::ui) const TABLE_SERIES_MAX: usize = 24;
 
 /// Numbers over time.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Numbers {
+pub(in crate::ui) struct Numbers {
     /// Starts of the steps, in milliseconds since 1970, ascending.
-    pub(super) times: Vec<i64>,
+    pub(in crate::ui) times: Vec<i64>,
     /// Each with one value for each time.
-    pub(super) series: Vec<Series>,
+    pub(in crate::ui) series: Vec<Series>,
     /// Groups that are left out because there are too many.
-    pub(super) left_out: usize,
+    pub(in crate::ui) left_out: usize,
 }
 
 /// The numbers of one group.
 #[derive(Debug, PartialEq)]
-pub(super) struct Series {
+pub(in crate::ui) struct Series {
     /// The group's values; empty without groups.
-    pub(super) group: Vec<String>,
-    pub(super) values: Vec<Option<f64>>,
+    pub(in crate::ui) group: Vec<String>,
+    pub(in crate::ui) values: Vec<Option<f64>>,
 }
 
 impl Series {
     /// What people call it.
-    pub(super) fn name(&self, of: &Declared) -> String {
+    pub(in crate::ui) fn name(&self, of: &Declared) -> String {
         if self.group.is_empty() { of.label.clone() } else { self.group.join(" · ") }
     }
 
@@ -41,22 +41,22 @@ impl Series {
     }
 
     /// Its last value.
-    pub(super) fn last(&self) -> Option<f64> {
+    pub(in crate::ui) fn last(&self) -> Option<f64> {
         self.values.iter().rev().find_map(|value| *value)
     }
 
     /// Its smallest value.
-    pub(super) fn least(&self) -> Option<f64> {
+    pub(in crate::ui) fn least(&self) -> Option<f64> {
         self.known().reduce(f64::min)
     }
 
     /// Its largest value.
-    pub(super) fn most(&self) -> Option<f64> {
+    pub(in crate::ui) fn most(&self) -> Option<f64> {
         self.known().reduce(f64::max)
     }
 
     /// The mean of its values.
-    pub(super) fn mean(&self) -> Option<f64> {
+    pub(in crate::ui) fn mean(&self) -> Option<f64> {
         let (sum, count) = self.known().fold((0.0, 0_u32), |(sum, n), value| (sum + value, n + 1));
         (count > 0).then(|| sum / f64::from(count))
     }
@@ -64,7 +64,7 @@ impl Series {
 
 impl Numbers {
     /// Reads the answer to a question for `metric` by `dimensions`.
-    pub(super) fn read(metric: &Declared, dimensions: &[String], answer: &Value) -> Numbers {
+    pub(in crate::ui) fn read(metric: &Declared, dimensions: &[String], answer: &Value) -> Numbers {
         let columns: Vec<&str> = answer["columns"]
             .as_array()
             .into_iter()
@@ -113,31 +113,19 @@ impl Numbers {
     }
 
     /// Whether there is no number at all.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::ui) fn is_empty(&self) -> bool {
         self.series.iter().all(|series| series.last().is_none())
     }
 
     /// Whether nothing happened: no number, or for counts nothing but zeros.
-    pub(super) fn is_silent(&self, metric: &Declared) -> bool {
+    pub(in crate::ui) fn is_silent(&self, metric: &Declared) -> bool {
         let is_zero = |series: &Series| series.known().all(|value| value == 0.0);
         self.is_empty() || (!metric.is_ratio() && self.series.iter().all(is_zero))
     }
 
     /// The largest of all values.
-    pub(super) fn most(&self) -> f64 {
+    pub(in crate::ui) fn most(&self) -> f64 {
         self.series.iter().filter_map(Series::most).fold(0.0, f64::max)
-    }
-
-    /// What the script draws.
-    pub(super) fn chart(&self, metric: &Declared) -> Value {
-        let shown = self.series.iter().take(CHART_SERIES_MAX);
-        json!({
-            "percent": metric.is_ratio(),
-            "times": self.times.iter().map(|at| at / 1000).collect::<Vec<i64>>(),
-            "series": shown
-                .map(|series| json!({ "name": series.name(metric), "values": series.values }))
-                .collect::<Vec<Value>>(),
-        })
     }
 }
 
@@ -162,7 +150,7 @@ fn moment(value: &Value) -> Option<i64> {
 }
 
 /// A step as the table names it: a day without hours if all steps are days.
-pub(super) fn step_name(numbers: &Numbers, at: i64) -> String {
+pub(in crate::ui) fn step_name(numbers: &Numbers, at: i64) -> String {
     let text = millisecond(at);
     let is_day = |at: &i64| at.rem_euclid(crate::ui::time_range::DAY) == 0;
     let length = if numbers.times.iter().all(is_day) { 10 } else { 16 };
@@ -172,6 +160,7 @@ pub(super) fn step_name(numbers: &Numbers, at: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn metric() -> Declared {
         let declared = json!({ "name": "rate", "type": "ratio", "measures": ["a", "b"] });

@@ -22,7 +22,7 @@ pub(in crate::ui) struct Declared {
 
 impl Declared {
     /// Reads one; `None` if it has no name.
-    pub(super) fn read(value: &Value) -> Option<Declared> {
+    pub(in crate::ui) fn read(value: &Value) -> Option<Declared> {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
         let name = text("name")?;
         let kind = text("type").unwrap_or_else(|| "simple".to_owned());
@@ -45,12 +45,12 @@ impl Declared {
     }
 
     /// Whether it is a share of something.
-    pub(super) fn is_ratio(&self) -> bool {
-        self.kind == "ratio"
+    pub(in crate::ui) fn is_ratio(&self) -> bool {
+        matches!(self.kind.as_str(), "ratio" | "conversion" | "retention")
     }
 
     /// One of its numbers.
-    pub(super) fn written(&self, value: Option<f64>) -> String {
+    pub(in crate::ui) fn written(&self, value: Option<f64>) -> String {
         match value {
             None => "–".to_owned(),
             Some(value) if self.is_ratio() => number::percent(value),

@@ -1,8 +1,9 @@
 //! The numbers under the chart: one line for each series, and the whole table.
 
 use super::answer::{CHART_SERIES_MAX, Numbers, step_name};
+use super::ask::Asked;
 use super::declared::Declared;
-use super::page::MetricQuestion;
+use super::question::MetricQuestion;
 use crate::ui::number;
 use maud::{Markup, html};
 
@@ -10,7 +11,12 @@ use maud::{Markup, html};
 const ROWS_MAX: usize = 1000;
 
 /// Last, least, mean and most of each series; the legend of the chart.
-pub(super) fn summary(metric: &Declared, question: &MetricQuestion, numbers: &Numbers) -> Markup {
+pub(in crate::ui) fn summary(
+    metric: &Declared,
+    question: &MetricQuestion,
+    asked: &Asked,
+) -> Markup {
+    let numbers = &asked.numbers;
     html! {
         div.scroll-x {
             table.grid.legend {
@@ -21,6 +27,10 @@ pub(super) fn summary(metric: &Declared, question: &MetricQuestion, numbers: &Nu
                     th.num scope="col" { "Least" }
                     th.num scope="col" { "Mean" }
                     th.num scope="col" { "Most" }
+                    @if let Some(compare) = question.compare.filter(|_| asked.before.is_some()) {
+                        th.num scope="col" { "Mean, " (compare.name()) }
+                        th.num scope="col" { "Change" }
+                    }
                     @if !question.by.is_empty() { th scope="col" { span.unseen { "Narrow down" } } }
                 } }
                 tbody {
@@ -34,9 +44,14 @@ pub(super) fn summary(metric: &Declared, question: &MetricQuestion, numbers: &Nu
                             td.num { (metric.written(series.least())) }
                             td.num { (metric.written(series.mean())) }
                             td.num { (metric.written(series.most())) }
+                            @if asked.before.is_some() {
+                                @let before = asked.before(&series.group).and_then(|before| before.mean());
+                                td.num { (metric.written(before)) }
+                                td.num { (before.zip(series.mean()).map_or("–".to_owned(), |(before, now)| number::change(before, now))) }
+                            }
                             @if !question.by.is_empty() {
                                 td.narrow {
-                                    @if let Some(link) = question.only_link(&series.group) { a href=(link) { "only" } }
+                                    @if let Some(link) = question.only_link(&series.group) { a href=(link) aria-label={ "Only " (series.name(metric)) } { "only" } }
                                 }
                             }
                         }
@@ -53,8 +68,20 @@ pub(super) fn summary(metric: &Declared, question: &MetricQuestion, numbers: &Nu
     }
 }
 
+/// Which colour is which group, where there is no room for more.
+pub(in crate::ui) fn legend(metric: &Declared, numbers: &Numbers) -> Markup {
+    html! {
+        ul.swatches {
+            @for (place, series) in numbers.series.iter().take(CHART_SERIES_MAX).enumerate() {
+                li { span class={ "swatch series-" (place) } {} (series.name(metric)) }
+            }
+            @if numbers.series.len() > CHART_SERIES_MAX { li.faint { "and " (numbers.series.len() - CHART_SERIES_MAX) " more" } }
+        }
+    }
+}
+
 /// Every number, the newest first.
-pub(super) fn table(metric: &Declared, numbers: &Numbers) -> Markup {
+pub(in crate::ui) fn table(metric: &Declared, numbers: &Numbers) -> Markup {
     let most = numbers.most();
     let heat = |value: Option<f64>| match value {
         // Shades compare groups; one alone has nobody to stand out from.

@@ -1,175 +1,22 @@
-//! One metric: its chart, how it is split and since when, its numbers.
+//! One metric: its chart, how it is split, compared and since when, its numbers, its definition.
 
-use super::answer::Numbers;
+use super::ask::{Asked, ask};
+use super::chart;
 use super::declared::Declared;
+use super::definition;
+use super::journey::{self, Journey};
 use super::numbers;
+use super::question::{Chart, Compare, GRAINS, MetricQuestion, NONE};
 use crate::backend;
 use crate::error::{Answer, ApiError};
-use crate::request::Request;
 use crate::route::Call;
+use crate::ui::dashboards;
 use crate::ui::frame::{self, Page, Section};
+use crate::ui::icon;
 use crate::ui::link::Link;
-use crate::ui::time_range::{DAY, TimeRange};
-use engine::{Caller, Engine};
+use crate::ui::time_range::TimeRange;
+use engine::Caller;
 use maud::{Markup, html};
-use model::{Clock, SystemClock, Timestamp};
-use serde_json::{Map, Value, json};
-
-/// The parameters of a metric's page.
-pub(in crate::ui) const PARAMS: &[&str] = &["grain", "by", "from", "to", "where"];
-
-/// How long a step of time is.
-const GRAINS: &[&str] = &["hour", "day", "week", "month"];
-/// Not split at all.
-const NONE: &str = "none";
-/// Where the range begins if nobody chose.
-const USUAL_FROM: &str = "now-30d";
-
-/// The page of a metric.
-pub(in crate::ui) fn link_to(name: &str) -> Link {
-    Link::to("/_ui/metrics").part(name)
-}
-
-/// What the URL of a metric's page asks.
-pub(super) struct MetricQuestion {
-    pub(super) name: String,
-    /// `None`: as declared.
-    pub(super) grain: Option<String>,
-    /// By which dimensions it is split.
-    pub(super) by: Vec<String>,
-    /// Whether somebody chose how it is split.
-    by_is_chosen: bool,
-    pub(super) range: TimeRange,
-    /// Dimensions that must have these values.
-    pub(super) filters: Vec<(String, String)>,
-}
-
-impl MetricQuestion {
-    /// A metric as a whole over the usual range, a number a day.
-    pub(super) fn usual(metric: &Declared) -> MetricQuestion {
-        let now = SystemClock.now().0;
-        MetricQuestion {
-            name: metric.name.clone(),
-            grain: Some("day".to_owned()),
-            by: Vec::new(),
-            by_is_chosen: true,
-            range: TimeRange::read(None, None, USUAL_FROM, now)
-                .expect("the usual range is one")
-                .starting_with_its_day(),
-            filters: Vec::new(),
-        }
-    }
-
-    fn read(metric: &Declared, request: &Request) -> Result<MetricQuestion, String> {
-        let now = SystemClock.now().0;
-        let range = TimeRange::read(request.param("from"), request.param("to"), USUAL_FROM, now)?;
-        let range = range.starting_with_its_day();
-        let chosen = request.param("by").map(str::trim).filter(|by| !by.is_empty());
-        let by = match chosen {
-            Some(NONE) => Vec::new(),
-            Some(by) => by.split(',').map(str::trim).map(str::to_owned).collect(),
-            None => metric.dimensions.first().cloned().into_iter().collect(),
-        };
-        let filters = request.params.iter().filter(|(name, _)| name == "where");
-        let filters = filters.filter_map(|(_, text)| text.split_once(':'));
-        Ok(MetricQuestion {
-            name: metric.name.clone(),
-            grain: request.param("grain").filter(|grain| !grain.is_empty()).map(str::to_owned),
-            by,
-            by_is_chosen: chosen.is_some(),
-            range,
-            filters: filters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        })
-    }
-
-    /// The URL of this question.
-    pub(super) fn link(&self) -> Link {
-        let mut link = link_to(&self.name).with("grain", self.grain.clone().unwrap_or_default());
-        if self.by_is_chosen {
-            let by = if self.by.is_empty() { NONE.to_owned() } else { self.by.join(",") };
-            link = link.with("by", by);
-        }
-        for (name, value) in &self.filters {
-            link = link.and("where", format!("{name}:{value}"));
-        }
-        self.range.put_into(link)
-    }
-
-    /// The URL of this question for one group alone.
-    pub(super) fn only_link(&self, group: &[String]) -> Option<Link> {
-        let is_known = group.len() == self.by.len() && !group.iter().any(|name| name == "(none)");
-        is_known.then(|| {
-            self.by.iter().zip(group).fold(self.link(), |link, (name, value)| {
-                link.and("where", format!("{name}:{value}"))
-            })
-        })
-    }
-
-    /// As the engine is asked.
-    pub(super) fn body(&self) -> Value {
-        let mut body = Map::new();
-        if let Some(grain) = &self.grain {
-            body.insert("grain".to_owned(), json!(grain));
-        }
-        if let Some((start, end)) = self.range.span {
-            body.insert("from".to_owned(), json!(Timestamp(start).to_rfc3339()));
-            body.insert("to".to_owned(), json!(Timestamp(end).to_rfc3339()));
-        }
-        if !self.by.is_empty() {
-            body.insert("dimensions".to_owned(), json!(self.by));
-        }
-        let mut filters = Map::new();
-        for (name, value) in &self.filters {
-            let values = filters.entry(name.clone()).or_insert_with(|| json!([]));
-            if let Some(values) = values.as_array_mut() {
-                values.push(json!(value));
-            }
-        }
-        if !filters.is_empty() {
-            body.insert("filters".to_owned(), Value::Object(filters));
-        }
-        Value::Object(body)
-    }
-}
-
-/// What was answered.
-pub(super) struct Asked {
-    pub(super) numbers: Numbers,
-    /// The same question in SQL.
-    sql: String,
-    /// Whether the usual range was empty and another was taken.
-    is_moved: bool,
-}
-
-/// Asks; if nobody chose the range and it is empty, asks for the newest days that have numbers.
-pub(super) fn ask(
-    engine: &Engine,
-    caller: &Caller,
-    metric: &Declared,
-    question: &mut MetricQuestion,
-) -> Result<Asked, ApiError> {
-    let once = |question: &MetricQuestion| -> Result<Asked, ApiError> {
-        let answer = backend::query_metric(engine, caller, &metric.name, &question.body())?;
-        let sql = answer["sql"].as_str().unwrap_or("").to_owned();
-        Ok(Asked { numbers: Numbers::read(metric, &question.by, &answer), sql, is_moved: false })
-    };
-    let asked = once(question)?;
-    let is_fixed = question.range.is_chosen || question.range.span.is_none();
-    if is_fixed || !asked.numbers.is_silent(metric) {
-        return Ok(asked);
-    }
-    let chosen = question.range.clone();
-    let grain = question.grain.replace("day".to_owned());
-    let by = std::mem::take(&mut question.by);
-    question.range.span = None;
-    let everything = once(question);
-    question.by = by;
-    question.grain = grain;
-    question.range = chosen;
-    let Some(newest) = everything?.numbers.times.last().copied() else { return Ok(asked) };
-    question.range = TimeRange::between((newest / DAY - 29) * DAY, (newest / DAY + 1) * DAY);
-    Ok(Asked { is_moved: true, ..once(question)? })
-}
 
 /// `GET /_ui/metrics/{name}`.
 pub(in crate::ui) fn page(call: &Call<'_>, caller: &Caller) -> Answer {
@@ -182,48 +29,79 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
     let metric = Declared::read(&declared)
         .ok_or_else(|| ApiError::internal("a declared metric has no name"))?;
     let mut question =
-        MetricQuestion::read(&metric, call.request).map_err(ApiError::illegal_argument)?;
+        MetricQuestion::read(&metric, &call.request.params).map_err(ApiError::illegal_argument)?;
+    if let Some(journey) = Journey::of(&metric) {
+        return render_journey(call, caller, &declared, &metric, journey, &question);
+    }
     let answer = ask(engine, caller, &metric, &mut question);
     let title = format!("{} · Metrics", metric.label);
     let content = html! {
-        (head(&metric))
+        (head(call, caller, &metric, &question))
         (controls(&metric, &question))
-        @match answer {
-            Err(error) => (frame::failure(&error)),
+        @match &answer {
+            Err(error) => (frame::failure(error)),
             Ok(asked) if asked.numbers.is_empty() => (nothing(&question)),
-            Ok(Asked { numbers, sql, is_moved }) => {
-                @if is_moved {
-                    p.notice.quiet-notice role="status" { "Nothing in the last 30 days. Showing the newest 30 days that have numbers." }
-                }
-                section.panel aria-label="Chart" {
-                    div.chart data-chart=(numbers.chart(&metric)) {}
-                    noscript { p.hint { "The chart needs JavaScript; the table below has the same numbers." } }
-                    (numbers::summary(&metric, &question, &numbers))
-                }
-                section.panel aria-labelledby="all-numbers" {
-                    h2 #all-numbers { "All numbers" }
-                    (numbers::table(&metric, &numbers))
-                }
-                (frame::code_box("As SQL", &sql))
-            }
+            Ok(asked) => (answered(&metric, &question, asked)),
         }
+        section.panel aria-labelledby="definition" { (definition::show(&declared)) }
+        @if let Ok(asked) = &answer { (frame::code_box("As SQL", asked.sql())) }
         (curl(call, &question))
     };
-    let page = Page { caller, section: Section::Metrics, title: &title, has_chart: true };
-    Ok(page.reply(content))
+    let page = Page::new(caller, Section::Metrics, &title);
+    Ok(Page { has_chart: true, ..page }.reply(content))
 }
 
-fn head(metric: &Declared) -> Markup {
+/// The page of a funnel, or of cohorts.
+fn render_journey(
+    call: &Call<'_>,
+    caller: &Caller,
+    declared: &serde_json::Value,
+    metric: &Declared,
+    journey: Journey,
+    question: &MetricQuestion,
+) -> Answer {
+    let mut question = question.clone();
+    if !question.by_is_chosen {
+        question.by.clear();
+    }
+    let answer = journey::ask(&call.app.engine, caller, metric, journey, &question);
+    let title = format!("{} · Metrics", metric.label);
+    let content = html! {
+        (head(call, caller, metric, &question))
+        (controls(metric, &question))
+        @match &answer {
+            Err(error) => (frame::failure(error)),
+            Ok(answer) if journey::is_empty(answer) => (nothing(&question)),
+            Ok(answer) => section.panel aria-label="Chart" { (journey::draw(metric, journey, &question, answer)) },
+        }
+        section.panel aria-labelledby="definition" { (definition::show(declared)) }
+        @if let Ok(answer) = &answer { (frame::code_box("As SQL", answer["sql"].as_str().unwrap_or(""))) }
+        (curl(call, &question))
+    };
+    Ok(Page::new(caller, Section::Metrics, &title).reply(content))
+}
+
+fn head(call: &Call<'_>, caller: &Caller, metric: &Declared, question: &MetricQuestion) -> Markup {
+    let file = |ending| question.put_into(Link::to("/_ui/metrics").part(&metric.name).part(ending));
     html! {
-        div.page-head {
-            p.crumbs { a href="/_ui/metrics" { "Metrics" } }
-            h1 { (metric.label) }
-            p.sub {
-                code { (metric.name) }
-                span.badge { (metric.kind) }
-                @if !metric.made_of.is_empty() { span.faint { (metric.made_of) } }
+        div.page-head.with-actions {
+            div {
+                p.crumbs { a href="/_ui/metrics" { "Metrics" } }
+                h1 { (metric.label) }
+                p.sub {
+                    code { (metric.name) }
+                    span.badge { (metric.kind) }
+                    @if !metric.made_of.is_empty() { span.faint { (metric.made_of) } }
+                }
+                @if !metric.description.is_empty() { p.hint { (metric.description) } }
             }
-            @if !metric.description.is_empty() { p.hint { (metric.description) } }
+            div.actions {
+                (dashboards::add_metric(call, caller, metric, question))
+                @if Journey::of(metric).is_none() {
+                    a.button href=(file("csv")) download { (icon::download()) "CSV" }
+                    a.button href=(file("svg")) download { (icon::download()) "SVG" }
+                }
+            }
         }
     }
 }
@@ -233,32 +111,100 @@ fn controls(metric: &Declared, question: &MetricQuestion) -> Markup {
     let grain = question.grain.as_ref().or(metric.grain.as_ref());
     html! {
         div.bar.controls {
-            div.segments role="group" aria-label="Split by" {
-                span.segments-label { "Split by" }
-                a href=(link.clone().with("by", NONE)) aria-current=[question.by.is_empty().then_some("true")] { "nothing" }
-                @for name in &metric.dimensions {
-                    a href=(link.clone().with("by", name.as_str())) aria-current=[question.by.contains(name).then_some("true")] { (name) }
+            @if !metric.dimensions.is_empty() {
+                div.segments role="group" aria-label="Split by" {
+                    span.segments-label { "Split by" }
+                    a href=(link.clone().with("by", NONE)) aria-current=[question.by.is_empty().then_some("true")] { "nothing" }
+                    @for name in &metric.dimensions {
+                        a href=(link.clone().with("by", name.as_str())) aria-current=[question.by.contains(name).then_some("true")] { (name) }
+                    }
                 }
             }
-            div.segments role="group" aria-label="Step" {
-                span.segments-label { "Per" }
-                @for one in GRAINS {
-                    a href=(link.clone().with("grain", *one)) aria-current=[(grain.map(String::as_str) == Some(*one)).then_some("true")] { (one) }
+            // A funnel is one number for each step, whatever the time.
+            @if Journey::of(metric) != Some(Journey::Funnel) {
+                div.segments role="group" aria-label="Step" {
+                    span.segments-label { "Per" }
+                    @for one in GRAINS {
+                        a href=(link.clone().with("grain", *one)) aria-current=[(grain.map(String::as_str) == Some(*one)).then_some("true")] { (one) }
+                    }
+                }
+            }
+            @if Journey::of(metric).is_none() { div.segments role="group" aria-label="Compare with" {
+                span.segments-label { "Compare" }
+                a href=(link.clone().without("compare")) aria-current=[question.compare.is_none().then_some("true")] { "no" }
+                @for one in [Compare::Previous, Compare::Year] {
+                    a href=(link.clone().with("compare", one.word())) aria-current=[(question.compare == Some(one)).then_some("true")] { (one.name()) }
+                }
+            } }
+            // Shares of different wholes do not stand upon each other.
+            @if !metric.is_ratio() || question.by.is_empty() {
+                div.segments role="group" aria-label="Draw as" {
+                    span.segments-label { "As" }
+                    @for (one, name) in [(Chart::Line, "lines"), (Chart::Bars, "bars")] {
+                        a href=(link.clone().with("chart", one.word())) aria-current=[(question.chart == one).then_some("true")] { (name) }
+                    }
                 }
             }
             (question.range.picker(&link))
         }
-        @if !question.filters.is_empty() {
-            ul.chips aria-label="Filters" {
-                @for (place, (name, value)) in question.filters.iter().enumerate() {
-                    @let others = question.filters.iter().enumerate().filter(|(other, _)| *other != place);
-                    @let link = others.fold(link.clone().without("where"), |link, (_, (name, value))| link.and("where", format!("{name}:{value}")));
-                    li {
-                        span { (name) " = " strong { (value) } }
-                        a.quiet href=(link) title="Remove this filter" aria-label={ "Remove the filter " (name) " = " (value) } { "×" }
+        (filters(metric, question))
+    }
+}
+
+/// The filters that are set, and a form for one more.
+fn filters(metric: &Declared, question: &MetricQuestion) -> Markup {
+    let link = question.link();
+    html! {
+        @if !metric.dimensions.is_empty() {
+            div.filter-row {
+                @if !question.filters.is_empty() {
+                    ul.chips aria-label="Filters" {
+                        @for (place, (name, value)) in question.filters.iter().enumerate() {
+                            li {
+                                span { (name) " = " strong { (value) } }
+                                a.quiet href=(without(question, place)) title="Remove this filter" aria-label={ "Remove the filter " (name) " = " (value) } { "×" }
+                            }
+                        }
+                    }
+                }
+                details.popover.add-filter data-popover {
+                    summary.button.small { (icon::plus()) "Filter" }
+                    form.stack.popover-form method="get" action=(link.path()) {
+                        @for (name, value) in link.params() { input type="hidden" name=(name) value=(value); }
+                        label { span { "Dimension" }
+                            select name="dimension" { @for name in &metric.dimensions { option value=(name) { (name) } } }
+                        }
+                        label { span { "Is" } input name="value" required autocomplete="off" spellcheck="false"; }
+                        button.button.primary type="submit" { "Filter" }
                     }
                 }
             }
+        }
+    }
+}
+
+/// The URL without one of the filters.
+fn without(question: &MetricQuestion, place: usize) -> Link {
+    let mut other = question.clone();
+    other.filters.remove(place);
+    other.link()
+}
+
+fn answered(metric: &Declared, question: &MetricQuestion, asked: &Asked) -> Markup {
+    html! {
+        @if asked.is_moved {
+            p.notice.quiet-notice role="status" { "Nothing in the last 30 days. Showing the newest 30 days that have numbers." }
+        }
+        @if question.compare.is_some() && asked.before.is_none() {
+            p.notice.quiet-notice role="status" { "All time has nothing before it to compare with. Choose a range." }
+        }
+        section.panel aria-label="Chart" {
+            (chart::draw(metric, question, asked))
+            (numbers::summary(metric, question, asked))
+        }
+        section.panel aria-labelledby="all-numbers" {
+            h2 #all-numbers { "All numbers" }
+            (numbers::table(metric, &asked.numbers))
         }
     }
 }

@@ -3,14 +3,13 @@
 use super::{COLOURS, Chart, Scale};
 use maud::{Markup, html};
 
-pub(super) const WIDTH: f64 = 960.0;
 pub(super) const HEIGHT: f64 = 260.0;
 /// Room for the numbers at the left and the times below.
 pub(super) const LEFT: f64 = 52.0;
 pub(super) const BELOW: f64 = 24.0;
 pub(super) const ABOVE: f64 = 10.0;
-/// So many times below the bars.
-pub(super) const TIMES: usize = 7;
+/// So much room each time below takes.
+const TIME_WIDTH: f64 = 92.0;
 
 impl Chart<'_> {
     fn value(&self, series: usize, at: usize) -> f64 {
@@ -26,12 +25,12 @@ impl Chart<'_> {
     pub(crate) fn bars(&self) -> Markup {
         let most = (0..self.times.len()).map(|at| self.sum(at)).fold(0.0, f64::max);
         let scale = Scale::up_to(most);
-        let (room, tall) = (WIDTH - LEFT, HEIGHT - ABOVE - BELOW);
+        let (room, tall) = (self.width - LEFT, HEIGHT - ABOVE - BELOW);
         let slot = room / self.times.len().max(1) as f64;
         let width = (slot * 0.78).max(0.5);
-        let every = self.times.len().div_ceil(TIMES).max(1);
+        let every = self.every();
         html! {
-            svg.drawing.drawing-bars viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.label) {
+            svg.drawing.drawing-bars viewBox={ "0 0 " (self.width) " " (HEIGHT) } role="img" aria-label=(self.label) {
                 (self.axis(&scale, tall))
                 @for at in 0..self.times.len() {
                     @let x = LEFT + slot * at as f64 + (slot - width) / 2.0;
@@ -47,12 +46,18 @@ impl Chart<'_> {
         }
     }
 
+    /// Every so many times one is written below.
+    pub(super) fn every(&self) -> usize {
+        let fit = ((self.width - LEFT) / TIME_WIDTH).max(1.0) as usize;
+        self.times.len().div_ceil(fit).max(1)
+    }
+
     /// Rules at the marks of a scale, with their numbers.
     pub(super) fn axis(&self, scale: &Scale, tall: f64) -> Markup {
         html! {
             @for mark in &scale.marks {
                 @let y = ABOVE + tall - scale.place(*mark, tall);
-                line.draw-rule x1=(LEFT) x2=(WIDTH) y1=(round(y)) y2=(round(y)) {}
+                line.draw-rule x1=(LEFT) x2=(self.width) y1=(round(y)) y2=(round(y)) {}
                 text.draw-soft x=(LEFT - 8.0) y=(round(y + 4.0)) text-anchor="end" { ((self.written)(*mark)) }
             }
         }
@@ -105,7 +110,13 @@ mod tests {
         let written = |value: f64| format!("{value}");
         let (a, b) = ([Some(1.0), None], [Some(3.0), Some(2.0)]);
         let series = [DrawnSeries { name: "a", values: &a }, DrawnSeries { name: "b", values: &b }];
-        let chart = Chart { label: "both", times: &times, series: &series, written: &written };
+        let chart = Chart {
+            label: "both",
+            width: 960.0,
+            times: &times,
+            series: &series,
+            written: &written,
+        };
         let drawn = chart.bars().into_string();
         assert_eq!(drawn.matches("<rect").count(), 3, "what is nothing is not drawn");
         // 226 units tall for 4: the second stands on the first.
@@ -124,7 +135,8 @@ mod tests {
     #[test]
     fn nothing_is_drawn_as_an_empty_axis() {
         let written = |value: f64| format!("{value}");
-        let chart = Chart { label: "none", times: &[], series: &[], written: &written };
+        let chart =
+            Chart { label: "none", width: 960.0, times: &[], series: &[], written: &written };
         assert_eq!(chart.bars().into_string().matches("<rect").count(), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! Lines over time, one for each series.
 
-use super::bars::{ABOVE, BELOW, HEIGHT, LEFT, TIMES, WIDTH, round};
+use super::bars::{ABOVE, BELOW, HEIGHT, LEFT, round};
 use super::{COLOURS, Chart, Scale};
 use maud::{Markup, html};
 
@@ -9,11 +9,11 @@ impl Chart<'_> {
     pub(crate) fn lines(&self) -> Markup {
         let known = self.series.iter().flat_map(|series| series.values.iter().flatten());
         let scale = Scale::up_to(known.copied().fold(0.0, f64::max));
-        let (room, tall) = (WIDTH - LEFT - 8.0, HEIGHT - ABOVE - BELOW);
+        let (room, tall) = (self.width - LEFT - 8.0, HEIGHT - ABOVE - BELOW);
         let step = room / self.times.len().saturating_sub(1).max(1) as f64;
-        let every = self.times.len().div_ceil(TIMES).max(1);
+        let every = self.every();
         html! {
-            svg.drawing.drawing-lines viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(self.label) {
+            svg.drawing.drawing-lines viewBox={ "0 0 " (self.width) " " (HEIGHT) } role="img" aria-label=(self.label) {
                 (self.axis(&scale, tall))
                 @for (at, time) in self.times.iter().enumerate().filter(|(at, _)| at % every == 0) {
                     text.draw-soft x=(round(LEFT + step * at as f64)) y=(HEIGHT - 6.0) text-anchor=(if at == 0 { "start" } else { "middle" }) { (time) }
@@ -55,7 +55,8 @@ mod tests {
         let values = [Some(0.0), Some(4.0), None, Some(2.0)];
         let series = [DrawnSeries { name: "x", values: &values }];
         let written = |value: f64| format!("{value}");
-        let chart = Chart { label: "l", times: &times, series: &series, written: &written };
+        let chart =
+            Chart { label: "l", width: 960.0, times: &times, series: &series, written: &written };
         let drawn = chart.lines().into_string();
         assert!(drawn.contains("d=\"M52 236L352 10M952 123\""), "{drawn}");
     }

@@ -24,6 +24,8 @@ pub(crate) const COLOURS: usize = 8;
 pub(crate) struct Chart<'a> {
     /// What it shows, in a sentence, for who cannot see it.
     pub(crate) label: &'a str,
+    /// About how wide it will be shown, in pixels: texts are then as large as others.
+    pub(crate) width: f64,
     /// What stands under each place.
     pub(crate) times: &'a [String],
     /// Bars: from the bottom up.

@@ -196,7 +196,7 @@ fn ways() -> Vec<Way> {
 }
 
 /// Pages of the web UI; they say what time it is, so only what they must not name is looked for.
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 21] = [
     "/_ui",
     "/_ui/search?table=t&from=1999-01-01&to=2027-01-01",
     "/_ui/search?table=t&from=1999-01-01&to=2027-01-01&q=plantedword&columns=kind,n",
@@ -213,6 +213,10 @@ const PAGES: [&str; 17] = [
     "/_ui/tables/t",
     "/_ui/metrics",
     "/_ui/metrics/rows?from=1999-01-01&to=2027-01-01",
+    "/_ui/metrics/rows/card",
+    "/_ui/metrics/rows/csv?from=1999-01-01&to=2027-01-01",
+    "/_ui/metrics/rows/svg?from=1999-01-01&to=2027-01-01",
+    "/_ui/dashboards",
     "/_ui/rulings",
 ];
 
@@ -439,6 +443,38 @@ fn a_planted_row_is_told_to_nobody_whose_it_is_not() {
     }
 }
 
+/// A dashboard of somebody with all rights shows each who opens it what they may see themselves.
+#[test]
+fn a_shared_dashboard_lends_no_rights() {
+    let house = filled();
+    let search = json!({ "name": "all", "shared": true, "body": { "params": [["table", "t"], ["from", "all"]] } });
+    let kept = |kind: &str, body: &Value| {
+        let path = format!("/_clerestory/saved/{kind}");
+        house.ask("POST", &path, &body.to_string()).json()["id"].as_str().unwrap().to_owned()
+    };
+    let search = kept("search", &search);
+    let panels = json!([
+        { "metric": "rows", "by": ["kind"], "chart": "table", "grain": "day" },
+        { "search": search, "show": "rows" },
+        { "search": search, "show": "count" },
+    ]);
+    let body = json!({ "from": "all", "panels": panels, "variables": [{ "name": "kind" }] });
+    let board = kept("dashboard", &json!({ "name": "b", "shared": true, "body": body }));
+    let told = |login: &str| -> String {
+        let page = format!("/_ui/dashboards/{board}");
+        let panels = (0..3).map(|place| format!("{page}/panels/{place}"));
+        let all = [page.clone()].into_iter().chain(panels);
+        all.map(|path| house.ask_as(login, "GET", &path, "").text()).collect()
+    };
+    let (ann, cleo) = (basic("ann"), basic("cleo"));
+    let before = told(&ann);
+    plant(&house);
+    let all = told(House::LOGIN);
+    assert!(all.contains("plantedkind") && all.contains(">13<"), "the test is blind: {all}");
+    assert_eq!(told(&ann), before, "not one byte tells of a row that is not hers");
+    assert!(!told(&cleo).contains("email:"), "and no value of a class that is not hers");
+}
+
 /// Whatever mentions a field of a class that cleo has not, in whatever role.
 fn forbidden_to_cleo(pseudonym: &str) -> Vec<Value> {
     let mut bodies = vec![
@@ -515,6 +551,10 @@ const EXCUSED: &[(&str, &str)] = &[
     ("/_clerestory/changes/{id}", "policy, no rows"),
     ("/_clerestory/scim/v2/Users/{id}", "people, no rows"),
     ("/_clerestory/presence/_ask", "a challenge"),
+    ("/_clerestory/saved/{kind}", "questions, no rows; who sees which: `saved.rs`"),
+    ("/_clerestory/saved/{kind}/{id}", "questions, no rows; who sees which: `saved.rs`"),
+    ("/_ui/dashboards/{id}", "as /_ui/metrics/{name}; the test below"),
+    ("/_ui/dashboards/{id}/panels/{place}", "the test below"),
     ("/_ui/account", "the caller's own account"),
     ("/_ui/access", "policy, no rows"),
     ("/_ui/changes", "policy, no rows"),

@@ -91,6 +91,13 @@ export async function accessible(page, name) {
   }
 }
 
+// How many pixels a page is wider than its window. A phone's browser makes the window as wide as the
+// page, so the window is what we asked for.
+export async function tooWide(page) {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  return wide - page.viewportSize().width;
+}
+
 // How long the server took for the page, in milliseconds.
 export async function took(page) {
   return page.evaluate(() => {

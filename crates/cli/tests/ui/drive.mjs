@@ -3,7 +3,7 @@
 // the pages have to show.
 import assert from "node:assert/strict";
 import {
-  BAD_DAY, BAD_FIRMWARE, DESK, PHONE, RANGE, accessible, barriers, browser, codeAt, complaints, logIn, login, open, share, shoot, took, url,
+  BAD_DAY, BAD_FIRMWARE, DESK, PHONE, RANGE, accessible, barriers, browser, codeAt, complaints, logIn, login, open, share, shoot, tooWide, took, url,
 } from "./browser.mjs";
 
 const FIRST_LOAD_BYTES_MAX = 200_000;
@@ -97,7 +97,7 @@ async function walk(page, label, pages) {
     // Parts that come later.
     await page.waitForFunction(() => !document.querySelector(".loading, .htmx-request"));
     if (!label.startsWith("phone")) await accessible(page, `${name} (${label})`);
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    const wide = await tooWide(page);
     assert.ok(wide <= 0, `${name} (${label}) is ${wide} pixels too wide`);
     await shoot(page, `${label}-${name}`);
   }

@@ -2,7 +2,7 @@
 // a dashboard, share it, and the same from the keyboard and on a phone.
 import assert from "node:assert/strict";
 import {
-  BAD_DAY, BAD_FIRMWARE, DESK, PHONE, RANGE, accessible, barriers, browser, complaints, logIn, login, open, shoot, url,
+  BAD_DAY, BAD_FIRMWARE, DESK, PHONE, RANGE, accessible, barriers, browser, complaints, logIn, login, open, shoot, tooWide, url,
 } from "./browser.mjs";
 
 const settled = (page) => page.waitForFunction(() => !document.querySelector(".loading, .htmx-request"));
@@ -172,10 +172,10 @@ const phone = await open({ colorScheme: "light", ...PHONE });
 await logIn(phone, "analyst");
 await phone.goto(link);
 await settled(phone);
-const wide = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+const wide = await tooWide(phone);
 assert.ok(wide <= 0, `a dashboard on a phone is ${wide} pixels too wide`);
 await shoot(phone, "tour-phone-dashboard");
-await phone.tap("a:text-is('Metrics')");
+await phone.tap("nav a:has-text('Metrics')");
 await phone.waitForURL(/metrics$/);
 await phone.context().close();
 

@@ -151,7 +151,7 @@ fn members(policy: &Value, may_propose: bool) -> Markup {
                         @if member["disabled"] == true {
                             a.button href=(Link::to("/_ui/changes/new").with("do", "enable").with("person", name.as_str())) { "Let in again" }
                         } @else {
-                            a.button href=(Link::to("/_ui/changes/new").with("do", "role").with("person", name.as_str())) aria-label={ "Give " (name) " a role" } { "Give a role" }
+                            a.button href=(Link::to("/_ui/changes/new").with("do", "role").with("person", name.as_str())) aria-label={ "Give a role to " (name) } { "Give a role" }
                         }
                     } }
                 } } }

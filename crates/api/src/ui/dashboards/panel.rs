@@ -36,7 +36,7 @@ fn shown(call: &Call<'_>, caller: &Caller) -> Result<Markup, (String, ApiError)>
     let drawn = match &panel.shows {
         PanelShows::Metric { .. } => metric(call, caller, panel, &view),
         PanelShows::Search { search, show } => {
-            search::panel(call, caller, &panel.title, search, show, &view)
+            search::panel(call, caller, panel, (search, show), &view)
         }
     };
     drawn.map_err(|error| (name_of(panel), error))
@@ -97,10 +97,15 @@ fn metric(
         } @else if question.chart == Chart::Table {
             (metrics::summary(&metric, &question, &asked))
         } @else {
-            (metrics::draw(&metric, &question, &asked))
+            (metrics::draw(&metric, &question, &asked, width(panel)))
             @if question.chart != Chart::Number && !question.by.is_empty() { (metrics::legend(&metric, &asked.numbers)) }
         }
     })
+}
+
+/// About how many pixels wide the inside of a panel is.
+pub(super) fn width(panel: &Panel) -> f64 {
+    f64::from(panel.width) * 88.0 - 36.0
 }
 
 /// What stands over a panel, leading to the whole of it.

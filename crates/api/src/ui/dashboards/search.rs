@@ -1,6 +1,6 @@
 //! A panel of a saved search: how many hits over time, the newest of them, or how many there are.
 
-use super::panel::{head, nothing};
+use super::panel::{head, nothing, width};
 use super::view::View;
 use crate::backend;
 use crate::drawing::{Chart, DrawnSeries};
@@ -10,7 +10,7 @@ use crate::ui::badge;
 use crate::ui::link::Link;
 use crate::ui::number;
 use crate::ui::time_range::{DAY, HOUR, MINUTE, at_step};
-use engine::{Caller, Saved, SavedKind};
+use engine::{Caller, Panel, Saved, SavedKind};
 use maud::{Markup, html};
 use model::{Table, Timestamp};
 use serde_json::{Value, json};
@@ -27,9 +27,8 @@ const STEPS: [i64; 8] = [MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 30 *
 pub(super) fn panel(
     call: &Call<'_>,
     caller: &Caller,
-    title: &str,
-    id: &str,
-    show: &str,
+    panel: &Panel,
+    (id, show): (&str, &str),
     view: &View,
 ) -> Result<Markup, ApiError> {
     let engine = &call.app.engine;
@@ -46,14 +45,14 @@ pub(super) fn panel(
     let body = body(table, param("q"), view, show, step);
     let answer = backend::search(engine, caller, index, Some(body), &[])?;
     let total = answer["hits"]["total"]["value"].as_u64().unwrap_or(0);
-    let title = if title.is_empty() { &saved.name } else { title };
+    let title = if panel.title.is_empty() { &saved.name } else { &panel.title };
     let link = view.range.put_into(whole(&saved).without("from").without("to"));
     Ok(html! {
         (head(title, &link))
         @if total == 0 { (nothing("No hits in this range", &link)) }
         @else if show == "rows" { (rows(table, param("columns"), &answer)) p.hint { (number::of(total, "hit", "hits")) } }
         @else if let (true, Some(step)) = (show == "histogram", step) {
-            (histogram(&answer, step))
+            (histogram(&answer, step, width(panel)))
             p.hint { (number::of(total, "hit", "hits")) }
         }
         @else { div.big-numbers { div { strong.big-number { (number::count(total)) } span.hint { "hits" } } } }
@@ -111,7 +110,7 @@ fn body(table: &Table, q: &str, view: &View, show: &str, step: Option<i64>) -> V
     body
 }
 
-fn histogram(answer: &Value, step: i64) -> Markup {
+fn histogram(answer: &Value, step: i64, width: f64) -> Markup {
     let buckets = answer["aggregations"]["over_time"]["buckets"].as_array();
     let buckets = buckets.map(Vec::as_slice).unwrap_or_default();
     let at = |bucket: &Value| bucket["key"].as_f64().unwrap_or(0.0) as i64;
@@ -121,7 +120,7 @@ fn histogram(answer: &Value, step: i64) -> Markup {
     let series = [DrawnSeries { name: "hits", values: &values }];
     let written = |value: f64| number::plain(value);
     let chart =
-        Chart { label: "Hits over time", times: &times, series: &series, written: &written };
+        Chart { label: "Hits over time", width, times: &times, series: &series, written: &written };
     html! { div.scroll-x { (chart.bars()) } }
 }
 

@@ -10,11 +10,19 @@ use crate::ui::number;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-/// The drawing that was asked for.
-pub(in crate::ui) fn draw(metric: &Declared, question: &MetricQuestion, asked: &Asked) -> Markup {
+/// How wide a drawing is on a page of its own, in pixels.
+pub(in crate::ui) const PAGE_WIDTH: f64 = 960.0;
+
+/// The drawing that was asked for, about so many pixels wide.
+pub(in crate::ui) fn draw(
+    metric: &Declared,
+    question: &MetricQuestion,
+    asked: &Asked,
+    width: f64,
+) -> Markup {
     match question.chart {
         Chart::Line => lines(metric, question, asked),
-        Chart::Bars => bars(metric, &asked.numbers),
+        Chart::Bars => bars(metric, &asked.numbers, width),
         Chart::Number => newest(metric, question, asked),
         Chart::Table => html! {},
     }
@@ -43,12 +51,12 @@ fn told(metric: &Declared, asked: &Asked) -> Value {
     })
 }
 
-fn bars(metric: &Declared, numbers: &Numbers) -> Markup {
-    html! { div.scroll-x { (drawing(metric, numbers, Chart::Bars)) } }
+fn bars(metric: &Declared, numbers: &Numbers, width: f64) -> Markup {
+    html! { div.scroll-x { (drawing(metric, numbers, Chart::Bars, width)) } }
 }
 
 /// The numbers as a drawing without a script.
-fn drawing(metric: &Declared, numbers: &Numbers, how: Chart) -> Markup {
+fn drawing(metric: &Declared, numbers: &Numbers, how: Chart, width: f64) -> Markup {
     let times: Vec<String> = numbers.times.iter().map(|at| step_name(numbers, *at)).collect();
     let names: Vec<String> = numbers.series.iter().map(|series| series.name(metric)).collect();
     let series: Vec<DrawnSeries<'_>> = numbers
@@ -60,7 +68,8 @@ fn drawing(metric: &Declared, numbers: &Numbers, how: Chart) -> Markup {
         .collect();
     let label = format!("{} over time", metric.label);
     let written = |value: f64| metric.written(Some(value));
-    let drawn = drawing::Chart { label: &label, times: &times, series: &series, written: &written };
+    let drawn =
+        drawing::Chart { label: &label, width, times: &times, series: &series, written: &written };
     match how {
         Chart::Bars => drawn.bars(),
         _ => drawn.lines(),
@@ -69,7 +78,7 @@ fn drawing(metric: &Declared, numbers: &Numbers, how: Chart) -> Markup {
 
 /// The numbers as a file that needs no page: for a report, or a browser without scripts.
 pub(super) fn alone(metric: &Declared, question: &MetricQuestion, asked: &Asked) -> String {
-    drawing::standalone(&drawing(metric, &asked.numbers, question.chart))
+    drawing::standalone(&drawing(metric, &asked.numbers, question.chart, PAGE_WIDTH))
 }
 
 /// The newest whole number of each group, and how it stands to the one before.

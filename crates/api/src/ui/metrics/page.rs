@@ -199,7 +199,7 @@ fn answered(metric: &Declared, question: &MetricQuestion, asked: &Asked) -> Mark
             p.notice.quiet-notice role="status" { "All time has nothing before it to compare with. Choose a range." }
         }
         section.panel aria-label="Chart" {
-            (chart::draw(metric, question, asked))
+            (chart::draw(metric, question, asked, chart::PAGE_WIDTH))
             (numbers::summary(metric, question, asked))
         }
         section.panel aria-labelledby="all-numbers" {

@@ -67,7 +67,7 @@ pub(super) fn draw(
         figure.histogram {
             div.histogram-frame {
                 span.histogram-most { (number::count(most)) }
-                svg data-from=(first) data-step=(step) data-bars=(bars) viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img"
+                svg data-from=(first) data-step=(step) data-bars=(bars) viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="group"
                     aria-label={ "Hits over time, at most " (number::count(most)) " in " (step_name(step)) } {
                     @for (bar, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                         @let start = first + bar as i64 * step;

@@ -46,7 +46,7 @@ const METRICS: usize = 3;
 fn numbers(declared: &[Declared]) -> Markup {
     // What goes wrong is looked at first.
     let (ratios, others): (Vec<&Declared>, Vec<&Declared>) =
-        declared.iter().partition(|metric| metric.is_ratio());
+        declared.iter().partition(|metric| metric.kind == "ratio");
     let first = ratios.into_iter().take(1).chain(others).take(METRICS);
     html! {
         @if !declared.is_empty() {

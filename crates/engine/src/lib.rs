@@ -93,5 +93,5 @@ pub use saved::{Dashboard, NewSaved, Panel, PanelShows, Saved, SavedKind, Variab
 pub use sql::{SqlAnswer, SqlColumn};
 pub use storage::TableStats;
 pub use storage::Verified;
-pub use write::{CopyColumn, CopyOutcome, CopyPiece};
 pub use vitals::{AskSpace, DiskSpace, DiskUse, Ingest, Vitals};
+pub use write::{CopyColumn, CopyOutcome, CopyPiece};

@@ -152,7 +152,7 @@ await keys.waitForURL(/\/_ui\/metrics$/);
 await keys.keyboard.press("/");
 await keys.keyboard.type("failed");
 await keys.waitForURL(/q=failed/);
-await keys.waitForFunction(() => document.querySelectorAll(".card").length === 1);
+await keys.waitForFunction(() => document.querySelectorAll(".card").length < 10);
 await tabTo(keys, /^Failed connections/);
 await keys.keyboard.press("Enter");
 await keys.waitForURL(/failed_connection_rate/);

@@ -20,7 +20,7 @@ pub(crate) enum Command {
     Init(Init),
     /// Serve a data folder
     Serve(Serve),
-    /// Load files into a table: NDJSON or CSV, also gzipped
+    /// Load files into a table: NDJSON, CSV or Parquet, also packed
     Load(Load),
     /// Ask in SQL; without a statement a prompt
     Sql(Sql),
@@ -306,7 +306,8 @@ pub(crate) struct Load {
     /// The table; made at the first document if it is not there
     #[arg(long, value_name = "TABLE")]
     pub(crate) to: String,
-    /// `.ndjson`, `.jsonl`, `.csv`, each also with `.gz`; `-` is standard input (NDJSON)
+    /// `.ndjson`, `.jsonl`, `.csv`, each also with `.gz` or `.zst`; `.parquet`; `-` is standard input
+    /// (NDJSON)
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// What the files are, where their names do not say
@@ -329,6 +330,8 @@ pub(crate) enum FileFormat {
     Ndjson,
     /// First line names the columns
     Csv,
+    /// Apache Parquet
+    Parquet,
 }
 
 #[derive(Debug, Args)]

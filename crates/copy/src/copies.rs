@@ -257,7 +257,10 @@ impl Copies {
             run.snapshot = None;
             let tables = run.tables.iter_mut();
             let chosen = tables.filter(|(known, _)| table.is_none_or(|table| table == *known));
-            chosen.for_each(|(_, table)| table.copied = false);
+            chosen.for_each(|(_, table)| {
+                table.copied = false;
+                table.again = true;
+            });
         })
         .map_err(trouble)?;
         self.start(&copy)?;
@@ -511,7 +514,10 @@ impl Copy {
         let begun = self.change(|run| {
             run.snapshot = None;
             run.reached = None;
-            run.tables.values_mut().for_each(|table| table.copied = false);
+            for table in run.tables.values_mut() {
+                table.copied = false;
+                table.anew += 1;
+            }
             run.notes.push(crate::state::StoredNote { at, table: String::new(), what });
         });
         if let Err(error) = begun {
@@ -549,13 +555,29 @@ impl Copy {
         }
     }
 
-    /// What a source has that is no row.
+    /// Names what a source could not give as rows: in the log each, in the state the newest.
     pub(crate) fn count_refused(&self, table: &str, refused: &[Refusal]) {
-        let Some(last) = refused.last() else { return };
+        if refused.is_empty() {
+            return;
+        }
+        for refusal in refused {
+            tracing::warn!(
+                copy = self.name,
+                table,
+                at = refusal.at,
+                reason = refusal.reason,
+                "refused"
+            );
+        }
         let mut live = self.live.lock();
-        let counts = live.tables.entry(table.to_owned()).or_default();
-        counts.refused += refused.len() as u64;
-        counts.refused_because = Some(format!("{}: {}", last.at, last.reason));
+        live.tables.entry(table.to_owned()).or_default().refuse(refused);
+    }
+
+    /// How often a table was begun anew.
+    pub(crate) fn anew(&self, table: &str) -> u32 {
+        let stored = self.stored.lock();
+        let run = stored.run.as_ref();
+        run.and_then(|run| run.tables.get(table)).map_or(0, |table| table.anew)
     }
 
     pub(crate) fn note_lag(&self, lag: Lag) {

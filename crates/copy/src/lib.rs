@@ -9,20 +9,31 @@
 //! credential of a source stands in an error or a log line.
 
 mod copies;
+pub mod document;
+pub mod elasticsearch;
 mod error;
 mod expression;
 mod file;
+pub mod files;
+pub mod kafka;
+mod layout;
 mod live;
+pub mod mqtt;
+pub mod mysql;
 mod page;
 mod plan;
 mod position;
 mod postgres;
 mod registry;
 mod runner;
+mod settings;
 mod source;
 mod state;
 mod status;
 mod store;
+#[cfg(test)]
+mod testing;
+mod tls;
 mod transform;
 mod value;
 mod verify;
@@ -33,4 +44,5 @@ pub use file::FileError;
 pub use plan::{PlanRequest, Planned};
 pub use position::{Marks, Position};
 pub use source::{Event, Follow, Lag, Piece, Range, Refusal, Snapshot, Source, Wanted};
+pub use tls::Trust;
 pub use value::{Cell, ColumnType, CopiedRows, Layout, SourceColumn, SourceTable};

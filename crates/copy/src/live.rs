@@ -1,6 +1,6 @@
 //! What a copy is doing now, for those who look.
 
-use crate::Lag;
+use crate::{Lag, Refusal};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 const WINDOW: Duration = Duration::from_secs(10);
 /// So many points are kept for a chart of the lag, one every two seconds: half an hour.
 const POINTS_MAX: usize = 900;
+/// So many things that were no rows are kept by name.
+const REFUSALS_MAX: usize = 50;
 
 /// The state of a copy in a word and what belongs to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,9 +53,24 @@ pub(crate) struct LiveTable {
     pub(crate) read: u64,
     pub(crate) refused: u64,
     pub(crate) refused_because: Option<String>,
+    /// The newest things that were no rows: where and why.
+    pub(crate) refusals: VecDeque<Refusal>,
     pub(crate) unknown: u64,
     /// Values that their field cannot hold, by column.
     pub(crate) left_out: BTreeMap<String, u64>,
+}
+
+impl LiveTable {
+    pub(crate) fn refuse(&mut self, refused: &[Refusal]) {
+        self.refused += refused.len() as u64;
+        let newest = &refused[refused.len().saturating_sub(REFUSALS_MAX)..];
+        self.refusals.extend(newest.iter().cloned());
+        let excess = self.refusals.len().saturating_sub(REFUSALS_MAX);
+        self.refusals.drain(..excess);
+        if let Some(last) = refused.last() {
+            self.refused_because = Some(format!("{}: {}", last.at, last.reason));
+        }
+    }
 }
 
 impl Default for Live {

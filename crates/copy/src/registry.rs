@@ -1,6 +1,6 @@
 //! Which kinds of sources there are: a line for each.
 
-use crate::{Source, postgres};
+use crate::{Source, elasticsearch, files, kafka, mqtt, mysql, postgres};
 use serde::de::DeserializeOwned;
 use serde_norway::Value;
 use std::sync::Arc;
@@ -19,7 +19,15 @@ pub(crate) fn open(
 ) -> Result<Arc<dyn Source>, String> {
     match kind {
         "postgres" => Ok(Arc::new(postgres::open(read(settings)?, copy, secret)?)),
-        other => Err(format!("`{other}` is no kind of source; there are: postgres")),
+        "mysql" => Ok(Arc::new(mysql::open(read(settings)?, copy, secret)?)),
+        "elasticsearch" => Ok(Arc::new(elasticsearch::open(read(settings)?, secret)?)),
+        "files" => Ok(Arc::new(files::open(read(settings)?, secret)?)),
+        "kafka" => Ok(Arc::new(kafka::open(read(settings)?, secret)?)),
+        "mqtt" => Ok(Arc::new(mqtt::open(read(settings)?, copy, secret)?)),
+        other => Err(format!(
+            "`{other}` is no kind of source; there are: postgres, mysql, elasticsearch, files, kafka, \
+             mqtt"
+        )),
     }
 }
 

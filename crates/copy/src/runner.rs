@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 const READERS: usize = 2;
 /// Pieces between a reader and its writer.
 const PIECES_WAITING: usize = 2;
+/// Events are stored together up to so many bytes.
+const GATHERED_BYTES: usize = 16 << 20;
 /// Where a copy stands is kept so often.
 const KEEP_EVERY: Duration = Duration::from_secs(2);
 /// After a failure the next try waits so long, then twice as long, …
@@ -170,6 +172,14 @@ impl Run {
             .map(StoredRange::range)
             .collect();
         let snapshot: Arc<dyn Snapshot> = Arc::from(self.source.snapshot(&wanted, &before).await?);
+        let is_whole = snapshot.is_whole();
+        self.copy.change(|run| {
+            // Of a stream there is nothing to read again.
+            for table in run.tables.values_mut().filter(|table| table.again) {
+                table.again = false;
+                table.anew += u32::from(is_whole);
+            }
+        })?;
         let ranges = self.keep_snapshot(&*snapshot)?;
         self.copy.begin_snapshot();
         let marks = self.storing.marks()?;
@@ -190,7 +200,7 @@ impl Run {
             })?;
         }
         drop(reading);
-        self.end_tables(&missing, &snapshot.view()).await
+        self.end_tables(&missing, &*snapshot).await
     }
 
     /// Rows without a key cannot be put over those that are there: what an earlier try left goes.
@@ -273,10 +283,14 @@ impl Run {
     }
 
     /// Rows of an earlier snapshot that this one did not have are gone at the source.
-    async fn end_tables(&self, missing: &[String], view: &Position) -> Result<(), Trouble> {
+    async fn end_tables(&self, missing: &[String], snapshot: &dyn Snapshot) -> Result<(), Trouble> {
+        let view = snapshot.view();
         for table in missing {
-            let fresh = self.copy.run().and_then(|run| run.tables.get(table)?.fresh_from);
-            if self.storing.had_rows(table) && self.storing.has_key(table) {
+            let known = self.copy.run().and_then(|run| run.tables.get(table).cloned());
+            let fresh = known.as_ref().and_then(|table| table.fresh_from);
+            let is_ours = known.is_some_and(|table| table.anew > 0);
+            let had_rows = snapshot.is_whole() && self.storing.had_rows(table);
+            if had_rows && (self.storing.has_key(table) || is_ours) {
                 let (storing, table) = (Arc::clone(&self.storing), table.clone());
                 blocking(move || storing.empty(&table, fresh.map(model::Seq), None)).await??;
             }
@@ -285,9 +299,10 @@ impl Run {
             missing.iter().map(|table| (table, self.storing.has_key(table))).collect();
         self.copy.change(|run| {
             for (table, has_key) in floors {
-                let floor = (!has_key).then(|| to_hex(view));
-                let copied = StoredTable { copied: true, fresh_from: None, floor };
-                run.tables.insert(table.clone(), copied);
+                let table = run.tables.entry(table.clone()).or_default();
+                table.floor = (!has_key).then(|| to_hex(&view));
+                table.copied = true;
+                table.fresh_from = None;
             }
             run.snapshot = None;
         })
@@ -302,6 +317,7 @@ impl Run {
         self.copy.do_now(Doing::Following);
         let mut keeping = Keeping { reached: from.clone(), kept: from, at: Instant::now() };
         let mut gathered: Vec<Event> = Vec::new();
+        let mut bytes = 0;
         loop {
             let event = tokio::select! {
                 event = following.next() => event?,
@@ -313,15 +329,22 @@ impl Run {
             if let Event::Schema { table, what } = &event {
                 self.note(table, what)?;
             } else if !is_barrier {
+                if let Event::Rows(piece) = &event {
+                    bytes += piece.rows.bytes();
+                }
                 gathered.push(event);
-                if gathered.len() < 64 {
+                if gathered.len() < 64 && bytes < GATHERED_BYTES {
                     continue;
                 }
+                bytes = 0;
                 self.store_all(std::mem::take(&mut gathered)).await?;
+                self.copy.note_lag(following.lag());
                 continue;
             }
+            bytes = 0;
             self.store_all(std::mem::take(&mut gathered)).await?;
             if let Event::Reached(position) = event {
+                following.stored(&position).await?;
                 keeping.reached = keeping.reached.max(position);
             }
             self.copy.note_lag(following.lag());

@@ -82,6 +82,12 @@ pub trait Snapshot: Send + Sync {
         self.start()
     }
 
+    /// Whether its ranges hold all rows that the tables have: rows that a new snapshot does not give
+    /// are then gone at the source, and go here. A stream that keeps no past says no.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     /// All ranges, also those that were read already. Kept before the first row is read.
     fn ranges(&self) -> Vec<Range>;
 
@@ -159,6 +165,12 @@ pub trait Follow: Send {
     /// The next event; waits for it, at most about a second ([`Event::Idle`]). May be dropped while
     /// it waits without losing anything.
     async fn next(&mut self) -> Result<Event, SourceError>;
+
+    /// Rows up to here are stored. For sources that wait for each message to be acknowledged, and
+    /// for which nothing else has to be kept.
+    async fn stored(&mut self, _position: &Position) -> Result<(), SourceError> {
+        Ok(())
+    }
 
     /// All up to here is durable on our side: the source may forget it.
     async fn acknowledge(&mut self, position: &Position) -> Result<(), SourceError>;

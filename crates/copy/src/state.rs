@@ -61,6 +61,12 @@ pub(crate) struct StoredTable {
     pub(crate) fresh_from: Option<u64>,
     /// Changes up to here are in the snapshot; hexadecimal. For rows without a key.
     pub(crate) floor: Option<String>,
+    /// How often it was begun anew: marks of before count no more.
+    #[serde(default)]
+    pub(crate) anew: u32,
+    /// A person asked for it to be read again.
+    #[serde(default)]
+    pub(crate) again: bool,
 }
 
 /// A snapshot that is being read.
@@ -112,14 +118,28 @@ pub(crate) fn from_hex(text: &str) -> Option<Position> {
     bytes.filter(|bytes| bytes.len() <= Position::BYTES_MAX).map(|bytes| Position::new(&bytes))
 }
 
-/// The name of a lane where marks are kept: of which copy and table it is.
-pub(crate) fn lane_name(copy: &str, made_at: i64, table: &str, lane: &str) -> String {
-    format!("{copy}\n{made_at}\n{table}\n{lane}")
+/// The name of a lane where marks are kept: of which copy and table it is. `anew`: how often the
+/// table was begun anew.
+pub(crate) fn lane_name(copy: &str, made_at: i64, anew: u32, table: &str, lane: &str) -> String {
+    format!("{}{table}\n{lane}", prefix(copy, made_at, anew))
+}
+
+fn prefix(copy: &str, made_at: i64, anew: u32) -> String {
+    match anew {
+        0 => format!("{copy}\n{made_at}\n"),
+        anew => format!("{copy}\n{made_at}.{anew}\n"),
+    }
 }
 
 /// Adds the marks of a copy among those that a table has.
-pub(crate) fn add_marks(copy: &str, made_at: i64, kept: &[(String, Vec<u8>)], marks: &mut Marks) {
-    let prefix = format!("{copy}\n{made_at}\n");
+pub(crate) fn add_marks(
+    copy: &str,
+    made_at: i64,
+    anew: u32,
+    kept: &[(String, Vec<u8>)],
+    marks: &mut Marks,
+) {
+    let prefix = prefix(copy, made_at, anew);
     for (lane, position) in kept {
         let Some((table, lane)) = lane.strip_prefix(&prefix).and_then(|rest| rest.split_once('\n'))
         else {
@@ -142,12 +162,16 @@ mod tests {
         assert_eq!(from_hex("000fff"), Some(position.clone()));
         assert_eq!(from_hex("0g"), None);
         let kept = [
-            (lane_name("a", 7, "public.t", "x\ny"), vec![1]),
-            (lane_name("a", 8, "public.t", ""), vec![2]),
+            (lane_name("a", 7, 0, "public.t", "x\ny"), vec![1]),
+            (lane_name("a", 8, 0, "public.t", ""), vec![2]),
+            (lane_name("a", 7, 1, "public.t", ""), vec![3]),
         ];
         let mut marks = Marks::default();
-        add_marks("a", 7, &kept, &mut marks);
+        add_marks("a", 7, 0, &kept, &mut marks);
         assert_eq!(marks.get("public.t", "x\ny"), Some(&Position::new(&[1])));
         assert_eq!(marks.get("public.t", ""), None, "of an earlier copy");
+        let mut anew = Marks::default();
+        add_marks("a", 7, 1, &kept, &mut anew);
+        assert_eq!(anew.lanes("public.t").count(), 1, "begun anew, earlier marks do not count");
     }
 }

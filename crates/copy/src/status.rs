@@ -70,6 +70,9 @@ pub(crate) fn of(copy: &Copy) -> Json {
                 "rows_stored": counts.rows,
                 "rows_refused": counts.refused,
                 "refused_because": counts.refused_because,
+                "refused": counts.refusals.iter().map(|refusal| {
+                    json!({ "at": refusal.at, "reason": refusal.reason })
+                }).collect::<Vec<Json>>(),
                 "values_left_out": counts.left_out,
                 "values_unknown": counts.unknown,
             })

@@ -100,9 +100,10 @@ impl Storing {
     /// How far all lanes are stored.
     pub(crate) fn marks(&self) -> Result<Marks, EngineError> {
         let mut marks = Marks::default();
-        for table in self.tables.values() {
+        for (name, table) in &self.tables {
             let kept = self.copy.engine.copy_marks(&table.plan.to)?;
-            add_marks(&self.copy.name, self.copy.made_at, &kept, &mut marks);
+            let anew = self.copy.anew(name);
+            add_marks(&self.copy.name, self.copy.made_at, anew, &kept, &mut marks);
         }
         Ok(marks)
     }
@@ -112,7 +113,7 @@ impl Storing {
         let Some(table) = self.tables.get(&piece.table) else { return Ok(()) };
         let transform = self.transform(table, piece);
         let rows = transform.rows(piece);
-        let lane = lane_name(&self.copy.name, self.copy.made_at, &piece.table, &piece.lane);
+        let lane = self.lane(&piece.table, &piece.lane);
         let mark = piece.position.as_ref().map(|at| (lane.as_str(), at.bytes()));
         let outcome = self.copy.engine.copy_rows(
             &self.caller,
@@ -165,7 +166,7 @@ impl Storing {
         let Some(known) = self.tables.get(table) else { return Ok(()) };
         let engine = &self.copy.engine;
         let before = before.unwrap_or_else(|| engine.next_seq());
-        let lane = mark.map(|(lane, _)| lane_name(&self.copy.name, self.copy.made_at, table, lane));
+        let lane = mark.map(|(lane, _)| self.lane(table, lane));
         let mark = lane.as_deref().zip(mark.map(|(_, position)| position.bytes()));
         let gone = engine.copy_delete_before(&self.caller, &known.plan.to, before, mark)?;
         tracing::info!(
@@ -175,6 +176,10 @@ impl Storing {
             "rows that are gone were deleted"
         );
         Ok(())
+    }
+
+    fn lane(&self, table: &str, lane: &str) -> String {
+        lane_name(&self.copy.name, self.copy.made_at, self.copy.anew(table), table, lane)
     }
 
     fn transform(&self, table: &Table, piece: &Piece) -> Arc<Transform> {

@@ -1,21 +1,12 @@
 use super::sender::{Batch, Sender};
 use crate::failure::{Doing, Failure, Result};
+use copy::files::{Written, is_number, is_whole};
 use csv::StringRecord;
 use serde_json::Value;
 use std::io::Read;
 
 /// So many records are looked at to tell numbers from text.
 const SAMPLE: usize = 1_000;
-
-/// What the values of a column are written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    Unknown,
-    Whole,
-    Number,
-    Boolean,
-    Text,
-}
 
 /// Sends one document a record; empty values are left out.
 pub(super) fn send(name: &str, input: impl Read, id: Option<&str>, sender: &Sender) -> Result<()> {
@@ -88,7 +79,7 @@ impl Rows<'_> {
     fn begin(&mut self, sample: &mut Vec<StringRecord>) -> Result<()> {
         if self.written.is_empty() {
             self.written = (0..self.columns.len())
-                .map(|place| written(sample.iter().filter_map(|record| record.get(place))))
+                .map(|place| Written::of(sample.iter().filter_map(|record| record.get(place))))
                 .collect();
         }
         for record in sample.drain(..) {
@@ -126,48 +117,6 @@ impl Rows<'_> {
     }
 }
 
-/// A column is a number or a boolean only if every value of the sample is.
-fn written<'a>(values: impl Iterator<Item = &'a str>) -> Written {
-    let mut column = Written::Unknown;
-    for text in values.filter(|text| !text.is_empty()) {
-        let here = match text {
-            "true" | "false" => Written::Boolean,
-            _ if is_whole(text) => Written::Whole,
-            _ if is_number(text) => Written::Number,
-            _ => Written::Text,
-        };
-        column = match (column, here) {
-            (Written::Unknown, here) => here,
-            (before, here) if before == here => here,
-            (Written::Whole | Written::Number, Written::Whole | Written::Number) => Written::Number,
-            _ => return Written::Text,
-        };
-    }
-    column
-}
-
-/// A whole number written as JSON writes it. Longer ones, and those with leading zeros or a plus,
-/// are names that look like numbers: cards, phones, postal codes.
-fn is_whole(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    !digits.is_empty()
-        && digits.len() <= 15
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && (digits == "0" || !digits.starts_with('0'))
-}
-
-fn is_number(text: &str) -> bool {
-    match text.split_once('.') {
-        Some((whole, rest)) => {
-            (is_whole(whole) || whole == "-0")
-                && !rest.is_empty()
-                && rest.len() <= 15
-                && rest.bytes().all(|byte| byte.is_ascii_digit())
-        }
-        None => is_whole(text),
-    }
-}
-
 /// A value that does not fit its column goes as text: the server knows the mapping and decides.
 fn value(written: Written, text: &str) -> Value {
     let parsed = match written {
@@ -184,20 +133,6 @@ fn value(written: Written, text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_numbers_only_if_all_values_are() {
-        let of = |values: &[&str]| written(values.iter().copied());
-        assert_eq!(of(&["1", "-20", ""]), Written::Whole);
-        assert_eq!(of(&["1", "2.5"]), Written::Number);
-        assert_eq!(of(&["true", "false"]), Written::Boolean);
-        assert_eq!(of(&["1", "true"]), Written::Text);
-        assert_eq!(of(&["12345", "01234"]), Written::Text, "postal codes");
-        assert_eq!(of(&["4111111111111111"]), Written::Text, "card numbers");
-        assert_eq!(of(&["+49301234"]), Written::Text, "phones");
-        assert_eq!(of(&["1e5", "1."]), Written::Text);
-        assert_eq!(of(&["", ""]), Written::Unknown);
-    }
 
     #[test]
     fn values_that_do_not_fit_go_as_text() {

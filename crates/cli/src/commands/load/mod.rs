@@ -6,13 +6,14 @@
 
 mod csv_rows;
 mod lines;
+mod parquet;
 mod sender;
 
 use crate::arguments::{FileFormat, Load};
 use crate::client::Client;
 use crate::failure::{Doing, Failure, Result};
 use crate::progress::{Counting, bar, grouped};
-use flate2::read::MultiGzDecoder;
+use copy::files::{Contents, Packing};
 use indicatif::ProgressBar;
 use sender::{Outcome, Sender};
 use std::fs::File;
@@ -66,6 +67,10 @@ fn report(typed: &Load, outcome: &Outcome) {
 }
 
 fn load_file(file: &Path, typed: &Load, sender: &Sender, progress: &ProgressBar) -> Result<()> {
+    let format = format_of(file, typed.format)?;
+    if format == FileFormat::Parquet {
+        return load_parquet(file, typed, sender, progress);
+    }
     let name = file.display().to_string();
     let input: Box<dyn Read + Send> = if file == Path::new("-") {
         Box::new(io::stdin())
@@ -73,16 +78,27 @@ fn load_file(file: &Path, typed: &Load, sender: &Sender, progress: &ProgressBar)
         Box::new(File::open(file).doing(|| format!("cannot read `{name}`"))?)
     };
     let counted = progress.wrap_read(input);
-    let is_gzip = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-    let plain: Box<dyn Read> = if is_gzip {
-        Box::new(MultiGzDecoder::new(BufReader::new(counted)))
-    } else {
-        Box::new(counted)
-    };
-    match format_of(file, typed.format)? {
-        FileFormat::Ndjson => lines::send(&name, plain, typed.id.as_deref(), sender),
+    let (_, packing) = Packing::of_name(&name);
+    let plain =
+        packing.unpack(BufReader::new(counted)).doing(|| format!("cannot read `{name}`"))?;
+    match format {
         FileFormat::Csv => csv_rows::send(&name, plain, typed.id.as_deref(), sender),
+        _ => lines::send(&name, plain, typed.id.as_deref(), sender),
     }
+}
+
+/// Parquet is read from its end, so it has to be a file.
+fn load_parquet(file: &Path, typed: &Load, sender: &Sender, progress: &ProgressBar) -> Result<()> {
+    let name = file.display().to_string();
+    if file == Path::new("-") {
+        return Err(Failure::wrong_use("Parquet cannot be read from standard input")
+            .hint("save it as a file and give its name"));
+    }
+    let opened = File::open(file).doing(|| format!("cannot read `{name}`"))?;
+    let bytes = opened.metadata().doing(|| format!("cannot read `{name}`"))?.len();
+    parquet::send(&name, opened, typed.id.as_deref(), sender)?;
+    progress.inc(bytes);
+    Ok(())
 }
 
 /// What a file is, by what was typed or by its name.
@@ -93,14 +109,12 @@ fn format_of(file: &Path, typed: Option<FileFormat>) -> Result<FileFormat> {
     if file == Path::new("-") {
         return Ok(FileFormat::Ndjson);
     }
-    let name =
-        file.file_name().map_or_else(String::new, |name| name.to_string_lossy().to_lowercase());
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    match name.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("ndjson" | "jsonl" | "json") => Ok(FileFormat::Ndjson),
-        Some("csv") => Ok(FileFormat::Csv),
-        _ => Err(Failure::wrong_use(format!("cannot tell what `{}` holds", file.display()))
-            .hint("give --format ndjson or --format csv")),
+    match Contents::of_name(&file.to_string_lossy()) {
+        Some(Contents::Ndjson) => Ok(FileFormat::Ndjson),
+        Some(Contents::Csv) => Ok(FileFormat::Csv),
+        Some(Contents::Parquet) => Ok(FileFormat::Parquet),
+        None => Err(Failure::wrong_use(format!("cannot tell what `{}` holds", file.display()))
+            .hint("give --format ndjson, --format csv or --format parquet")),
     }
 }
 
@@ -115,7 +129,9 @@ mod tests {
         assert_eq!(of("b.JSONL.gz"), Some(FileFormat::Ndjson));
         assert_eq!(of("c.csv.gz"), Some(FileFormat::Csv));
         assert_eq!(of("-"), Some(FileFormat::Ndjson));
-        assert_eq!(of("d.parquet"), None);
+        assert_eq!(of("c.csv.zst"), Some(FileFormat::Csv));
+        assert_eq!(of("d.parquet"), Some(FileFormat::Parquet));
+        assert_eq!(of("d.txt"), None);
         assert_eq!(format_of(Path::new("d"), Some(FileFormat::Csv)).ok(), Some(FileFormat::Csv));
     }
 }

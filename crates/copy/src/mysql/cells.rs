@@ -59,7 +59,7 @@ pub(super) fn push_logged(value: &BinlogValue<'_>, column: &ColumnShape, rows: &
         (Value::Bytes(bytes), Kind::Inet6) => {
             rows.push_text(&Ipv6Addr::from(padded::<16>(bytes)).to_string());
         }
-        (Value::Bytes(bytes), Kind::Uuid) => rows.push_text(&uuid(&uuid_order(padded(bytes)))),
+        (Value::Bytes(bytes), Kind::Uuid) => rows.push_text(&uuid(&padded(bytes))),
         (Value::Bytes(text), Kind::Timestamp) => push_seconds(text, rows),
         (Value::Int(seconds), Kind::Timestamp) => match seconds {
             0 => rows.push(Cell::Null),
@@ -181,23 +181,6 @@ fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let kept = bytes.len().min(N);
     all[..kept].copy_from_slice(&bytes[..kept]);
     all
-}
-
-/// MariaDB stores the five groups of a UUID in reverse, so that those of one machine lie together.
-/// Since 10.11.5 it leaves versions 6 and 7 as they are; those have a number from 6 on in the place
-/// where the version stands, and the reserved bits behind it.
-fn uuid_order(stored: [u8; 16]) -> [u8; 16] {
-    let is_as_written = stored[6] >> 4 >= 6 && stored[8] & 0x80 != 0;
-    if is_as_written {
-        return stored;
-    }
-    let mut uuid = [0; 16];
-    uuid[..4].copy_from_slice(&stored[12..]);
-    uuid[4..6].copy_from_slice(&stored[10..12]);
-    uuid[6..8].copy_from_slice(&stored[8..10]);
-    uuid[8..10].copy_from_slice(&stored[6..8]);
-    uuid[10..].copy_from_slice(&stored[..6]);
-    uuid
 }
 
 /// A point: four bytes of the reference system, then well-known binary.

@@ -57,7 +57,7 @@ pub(super) enum Kind {
     Inet6,
     /// The same of four bytes.
     Inet4,
-    /// MariaDB's own UUID, which it stores in an order of its own.
+    /// MariaDB's own UUID.
     Uuid,
     /// A shape on the earth or elsewhere; only points are read.
     Geometry,

@@ -28,6 +28,7 @@ impl Database {
         let made = Command::new(install)
             .arg("--no-defaults")
             .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .arg(format!("--tmpdir={}", folder.path().display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"])
             .output()
             .unwrap();
@@ -58,6 +59,7 @@ impl Database {
                 .arg(format!("--datadir={}", path("data")))
                 .arg(format!("--socket={}", path("socket")))
                 .arg(format!("--pid-file={}", path("pid")))
+                .arg(format!("--tmpdir={}", folder.path().display()))
                 .arg(format!("--port={port}"))
                 .args(["--bind-address=127.0.0.1", "--user=root", "--server-id=1"])
                 .args(["--log-bin=log", "--binlog-format=ROW", "--skip-name-resolve"])

@@ -296,6 +296,7 @@ fn mariadb_is_followed_through_thirty_kills_of_each() {
         .args([
             "--no-defaults",
             &data,
+            &format!("--tmpdir={}", path("")),
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ])

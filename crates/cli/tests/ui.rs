@@ -28,6 +28,11 @@ fn people_do_what_they_came_for() {
     run("people_do_what_they_came_for", "tour.mjs");
 }
 
+#[test]
+fn keys_work_in_a_browser() {
+    run("keys_work_in_a_browser", "keys.mjs");
+}
+
 /// Runs a script of `tests/ui` against a demo of its own.
 #[track_caller]
 fn run(name: &str, script: &str) {

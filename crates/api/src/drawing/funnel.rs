@@ -6,7 +6,7 @@ const WIDTH: f64 = 640.0;
 /// Where the bars begin.
 const LEFT: f64 = 170.0;
 /// Room for the numbers behind the longest bar.
-const RIGHT: f64 = 128.0;
+const RIGHT: f64 = 170.0;
 const ROW: f64 = 46.0;
 const BAR: f64 = 28.0;
 /// Longer names are cut.
@@ -78,8 +78,8 @@ mod tests {
         let step = |name: &str, count: f64| Step { name: name.to_owned(), count };
         let steps = [step("opened", 200.0), step("paired", 100.0), step("online & happy", 25.0)];
         let drawn = funnel("setup", &steps, &|count| format!("{count}")).into_string();
-        assert!(drawn.contains(r#"width="342" height="28" rx="3""#), "{drawn}");
-        assert!(drawn.contains(r#"width="171""#) && drawn.contains(r#"width="42.8""#), "{drawn}");
+        assert!(drawn.contains(r#"width="300" height="28" rx="3""#), "{drawn}");
+        assert!(drawn.contains(r#"width="150""#) && drawn.contains(r#"width="37.5""#), "{drawn}");
         assert!(drawn.contains("12.5 %, step 25.0 %") && drawn.contains("online &amp; happy"));
     }
 

@@ -53,8 +53,10 @@ export async function open(options) {
   page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
   page.on("console", (message) => {
     const text = message.text();
-    // Pages that say "not found" and "wrong question" have such a status, on purpose.
-    if (message.type() === "error" && !/status of 4(00|01|03|04)/.test(text)) {
+    // Pages that say "not found" and "wrong question" have such a status, and a panel that was given
+    // up is told by htmx: both on purpose.
+    const isMeant = /status of 4(00|01|03|04)|htmx:(sendAbort|afterRequest)/.test(text);
+    if (message.type() === "error" && !isMeant) {
       complaints.push(`${page.url()}: ${text}`);
     }
   });

@@ -78,8 +78,13 @@ pub(in crate::ui) fn ask(
     question: &MetricQuestion,
 ) -> Result<Value, ApiError> {
     let mut question = question.clone();
-    if journey == Journey::Funnel {
-        question.grain = Some("total".to_owned());
+    match journey {
+        Journey::Funnel => question.grain = Some("total".to_owned()),
+        // All cohorts at once are one row: who looks wants to compare them.
+        Journey::Cohorts if metric.grain.as_deref() == Some("total") => {
+            question.grain.get_or_insert_with(|| "week".to_owned());
+        }
+        Journey::Cohorts => {}
     }
     backend::query_metric(engine, caller, &metric.name, &question.body())
 }

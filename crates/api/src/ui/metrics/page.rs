@@ -137,7 +137,7 @@ fn controls(metric: &Declared, question: &MetricQuestion) -> Markup {
                 }
             } }
             // Shares of different wholes do not stand upon each other.
-            @if !metric.is_ratio() || question.by.is_empty() {
+            @if Journey::of(metric).is_none() && (!metric.is_ratio() || question.by.is_empty()) {
                 div.segments role="group" aria-label="Draw as" {
                     span.segments-label { "As" }
                     @for (one, name) in [(Chart::Line, "lines"), (Chart::Bars, "bars")] {

@@ -6,7 +6,7 @@
 use crate::caller::Sent;
 use crate::error::ApiError;
 use engine::{
-    AccountError, Action, ActionKind, AuditProof, AuditQuestion, AuditState, AuthError,
+    AccountError, Action, ActionKind, Alias, AuditProof, AuditQuestion, AuditState, AuthError,
     BackgroundOptions, BulkAnswer, BulkItem, BulkOptions, Caller, Credential, DirectoryError,
     Engine, EraseRequest, FactorAnswer, FactorError, FactorSummary, MetricsApplied, NewRuling,
     NewSaved, OidcError, Released, RingStatus, Role, Saved, SavedKind, SearchState, SessionToken,
@@ -15,6 +15,7 @@ use engine::{
 use hyper::StatusCode;
 use model::{Clock, SystemClock, Table, Timestamp};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -451,6 +452,20 @@ pub(crate) fn search(
 ) -> Result<Value, ApiError> {
     let body = body.unwrap_or_else(|| json!({}));
     Ok(engine.search(caller, expression, &body, params)?.into_inner())
+}
+
+/// The aliases of tables, by the names of the tables.
+pub(crate) fn aliases(engine: &Engine, tables: &[Arc<Table>]) -> BTreeMap<String, Vec<Alias>> {
+    engine.aliases_of(tables)
+}
+
+/// Adds and removes aliases.
+pub(crate) fn update_aliases(
+    engine: &Engine,
+    caller: &Caller,
+    body: &Value,
+) -> Result<(), ApiError> {
+    Ok(engine.update_aliases(caller, body)?)
 }
 
 /// The next page of a scroll.

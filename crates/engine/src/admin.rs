@@ -27,6 +27,10 @@ impl Engine {
     ) -> Result<Arc<Table>, EngineError> {
         let name = parse_name(name)?;
         self.may(caller, Right::CreateTable, Some(&name))?;
+        if self.has_alias(name.as_str()) {
+            let reason = format!("Invalid index name [{name}], already exists as alias");
+            return Err(EngineError::new(400, "invalid_index_name_exception", reason));
+        }
         let spec = TableSpec::parse(body)?;
         match self.make_table(caller, &name, spec) {
             Ok(table) => Ok(table),
@@ -49,6 +53,12 @@ impl Engine {
                 "illegal_argument_exception",
                 "Wildcard expressions or all indices are not allowed",
             ));
+        }
+        if let Some(alias) = expression.split(',').find(|name| self.is_alias(caller, name)) {
+            return Err(EngineError::illegal_argument(format!(
+                "The provided expression [{alias}] matches an alias, specify the corresponding concrete \
+                 indices instead."
+            )));
         }
         let tables = self.resolve(caller, expression)?;
         for table in &tables {
@@ -90,13 +100,16 @@ impl Engine {
         Ok(())
     }
 
-    /// The table with this name, if the caller may know it.
+    /// The table with this name or the one behind an alias, if the caller may know it.
     ///
     /// # Errors
-    /// 404 if there is none.
+    /// 404 if there is none, 400 if an alias has several.
     pub fn table_for(&self, caller: &Caller, name: &str) -> Result<Arc<Table>, EngineError> {
         let table = self.store.table(name).filter(|table| self.knows(caller, table));
-        table.ok_or_else(|| not_found(name))
+        match table {
+            Some(table) => Ok(table),
+            None => self.table_behind(caller, name)?.ok_or_else(|| not_found(name)),
+        }
     }
 
     /// All tables that the caller may know, by name.
@@ -117,8 +130,10 @@ impl Engine {
         expression: &str,
     ) -> Result<Vec<Arc<Table>>, EngineError> {
         let tables = self.known_tables(caller);
-        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-        let chosen = choose(expression, &names)?;
+        let mut names: Vec<(String, Vec<usize>)> = self.aliases_over(&tables);
+        let own = tables.iter().enumerate();
+        names.extend(own.map(|(place, table)| (table.name.as_str().to_owned(), vec![place])));
+        let chosen = choose(expression, &names, tables.len())?;
         let chosen = tables.iter().zip(chosen).filter(|(_, chosen)| *chosen);
         Ok(chosen.map(|(table, _)| Arc::clone(table)).collect())
     }
@@ -171,7 +186,7 @@ impl Engine {
         Ok(())
     }
 
-    fn record_table(
+    pub(crate) fn record_table(
         &self,
         kind: EventKind,
         caller: &Caller,
@@ -197,9 +212,13 @@ fn not_found(name: &str) -> EngineError {
     EngineError::new(404, "index_not_found_exception", reason)
 }
 
-/// Which of `names` an expression chooses.
-fn choose(expression: &str, names: &[&str]) -> Result<Vec<bool>, EngineError> {
-    let mut chosen = vec![false; names.len()];
+/// Which of the tables behind `names` an expression chooses; each name stands for some places.
+fn choose(
+    expression: &str,
+    names: &[(String, Vec<usize>)],
+    tables: usize,
+) -> Result<Vec<bool>, EngineError> {
+    let mut chosen = vec![false; tables];
     for part in expression.split(',') {
         let (part, take) = match part.strip_prefix('-') {
             Some(part) => (part, false),
@@ -207,14 +226,12 @@ fn choose(expression: &str, names: &[&str]) -> Result<Vec<bool>, EngineError> {
         };
         if part.is_empty() || part == "_all" || part.contains('*') {
             let pattern = if part.contains('*') { part } else { "*" };
-            for (name, chosen) in names.iter().zip(&mut chosen) {
-                if matches(pattern, name) {
-                    *chosen = take;
-                }
+            for (_, places) in names.iter().filter(|(name, _)| matches(pattern, name)) {
+                places.iter().for_each(|place| chosen[*place] = take);
             }
         } else {
-            match names.iter().position(|name| *name == part) {
-                Some(place) => chosen[place] = take,
+            match names.iter().find(|(name, _)| name == part) {
+                Some((_, places)) => places.iter().for_each(|place| chosen[*place] = take),
                 None if take => return Err(not_found(part)),
                 None => {}
             }
@@ -246,8 +263,11 @@ mod tests {
     #[test]
     fn expressions() {
         let names = ["devices", "events-1", "events-2", "users"];
+        let mut known: Vec<(String, Vec<usize>)> =
+            names.iter().zip(0..).map(|(name, place)| ((*name).to_owned(), vec![place])).collect();
+        known.push(("log".to_owned(), vec![1, 2]));
         let chosen = |expression: &str| {
-            choose(expression, &names).map(|chosen| {
+            choose(expression, &known, names.len()).map(|chosen| {
                 let chosen = names.iter().zip(chosen).filter(|(_, chosen)| *chosen);
                 chosen.map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
             })
@@ -263,6 +283,9 @@ mod tests {
             ("*,-events-*,events-1", "devices events-1 users"),
             ("e*t*-1", "events-1"),
             ("nothing*", ""),
+            ("log", "events-1 events-2"),
+            ("*,-log", "devices users"),
+            ("lo*,users", "events-1 events-2 users"),
             ("*,-nothing", "devices events-1 events-2 users"),
         ] {
             assert_eq!(chosen(expression).unwrap(), expected, "{expression}");

@@ -23,7 +23,7 @@ pub(crate) const ID_BYTES_MAX: usize = 512;
 pub struct BulkOptions {
     /// `pipeline`: there are none, so naming one refuses every item; `_none` is fine.
     pub pipeline: Option<String>,
-    /// `require_alias`: there are no aliases, so asking for one refuses every item.
+    /// `require_alias`: not supported, so asking for it refuses every item.
     pub require_alias: bool,
 }
 

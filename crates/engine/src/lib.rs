@@ -25,6 +25,7 @@
 //! the sealer, and no network.
 
 mod admin;
+mod alias;
 mod audit;
 mod bulk;
 mod carry_out;
@@ -55,6 +56,7 @@ mod row_filter_tests;
 #[cfg(test)]
 mod test_house;
 
+pub use alias::Alias;
 pub use audit::{AuditProof, AuditQuestion, AuditState};
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,

@@ -62,7 +62,11 @@ impl TableSpec {
                 "mappings" => mapping = Mapping::parse(value)?,
                 "settings" => settings = TableSettings::parse(value)?,
                 "aliases" if is_empty(value) => {}
-                "aliases" => return Err(illegal("aliases are not supported yet; leave them out")),
+                "aliases" => {
+                    return Err(illegal(
+                        "leave [aliases] out here and send them to [POST /_aliases]",
+                    ));
+                }
                 key => return Err(parse_error(&format!("unknown key [{key}] for create index"))),
             }
         }

@@ -1,5 +1,6 @@
 //! Making a data folder, opening it, closing it.
 
+use crate::alias::Aliases;
 use crate::cursor::Cursors;
 use crate::erase::{RunningSteward, Steward};
 use crate::error::{EngineError, chain};
@@ -125,6 +126,7 @@ pub struct Engine {
     pub(crate) audit_follows: AtomicU64,
     pub(crate) guard: Guard,
     pub(crate) cursors: Arc<Cursors>,
+    pub(crate) aliases: Aliases,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: RwLock<Metrics>,
     pub(crate) saved: RwLock<SavedObjects>,
@@ -209,6 +211,7 @@ impl Engine {
         }
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
         let saved = SavedObjects::load(&**store.catalog()).map_err(OpenError::Saved)?;
+        let aliases = Aliases::load(&**store.catalog())?;
         audit.append_durable(&Event::new(EventKind::Started))?;
         let steward = Steward::start(
             Arc::clone(&store),
@@ -234,6 +237,7 @@ impl Engine {
             audit_follows,
             guard,
             cursors: Arc::default(),
+            aliases,
             clock,
             metrics,
             saved: RwLock::new(saved),

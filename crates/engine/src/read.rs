@@ -97,6 +97,7 @@ impl Engine {
         }
         let tables = self.resolve(caller, expression)?;
         if let Some(length) = request.scroll() {
+            crate::cursor::check_size(body)?;
             let length = length.to_owned();
             return self.open_scroll(caller, &tables, request, &length);
         }

@@ -2,10 +2,12 @@
 
 use crate::backend;
 use crate::error::{Answer, ApiError};
+use crate::filter_path::matches;
 use crate::reply::Reply;
 use crate::request::Verb;
 use crate::route::Call;
-use engine::Caller;
+use engine::{Alias, Caller};
+use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 /// `PUT /{index}`.
@@ -43,9 +45,14 @@ pub(crate) fn exists(call: &Call<'_>, caller: &Caller) -> Answer {
 
 /// `GET /{index}`: mappings and settings.
 pub(crate) fn show(call: &Call<'_>, caller: &Caller) -> Answer {
+    let all = backend::tables(&call.app.engine, caller, call.request.part("index"))?;
+    let aliases = backend::aliases(&call.app.engine, &all);
+    let of = |table: &model::Table| {
+        aliases.get(table.name.as_str()).map_or_else(|| json!({}), |of| written(of))
+    };
     each(call, caller, |table| {
         json!({
-            "aliases": {},
+            "aliases": of(table),
             "mappings": backend::mapping(table),
             "settings": backend::settings(table),
         })
@@ -93,16 +100,74 @@ pub(crate) fn refresh(call: &Call<'_>, caller: &Caller) -> Answer {
     Ok(Reply::json(json!({ "_shards": shards })))
 }
 
-/// `_alias` and `_aliases`: there are none.
-pub(crate) fn no_aliases(call: &Call<'_>, caller: &Caller) -> Answer {
-    if call.request.verb == Verb::Head {
-        return Ok(Reply::there(false));
+/// `GET` and `HEAD` of `_alias`: those of the tables that the path names and the caller knows.
+pub(crate) fn aliases(call: &Call<'_>, caller: &Caller) -> Answer {
+    let request = call.request;
+    let expression = request.part_if_any("index").unwrap_or("*");
+    let tables = backend::tables(&call.app.engine, caller, expression)?;
+    let asked: Vec<&str> =
+        request.part_if_any("name").map(|name| name.split(',').collect()).unwrap_or_default();
+    let is_asked = |alias: &Alias| {
+        asked.is_empty()
+            || asked.iter().any(|asked| *asked == "_all" || matches(asked, &alias.name))
+    };
+    let mut shown = Map::new();
+    let mut found: Vec<String> = Vec::new();
+    for (table, aliases) in backend::aliases(&call.app.engine, &tables) {
+        let of_table: Vec<Alias> = aliases.into_iter().filter(is_asked).collect();
+        // Without a name every table is listed; with one, those that have it.
+        if asked.is_empty() || !of_table.is_empty() {
+            found.extend(of_table.iter().map(|alias| alias.name.clone()));
+            shown.insert(table, json!({ "aliases": written(&of_table) }));
+        }
     }
-    let is_listing = call.request.verb == Verb::Get && call.request.part_if_any("name").is_none();
-    if is_listing {
-        return each(call, caller, |_| json!({ "aliases": {} }));
+    let missing: Vec<&str> = asked
+        .iter()
+        .filter(|asked| **asked != "_all" && !asked.contains('*'))
+        .filter(|asked| !found.iter().any(|name| name == **asked))
+        .copied()
+        .collect();
+    if request.verb == Verb::Head {
+        return Ok(Reply::there(missing.is_empty() && (asked.is_empty() || !found.is_empty())));
     }
-    Err(ApiError::not_supported("aliases are not supported"))
+    if missing.is_empty() {
+        return Ok(Reply::json(Value::Object(shown)));
+    }
+    shown.insert("error".to_owned(), json!(format!("alias [{}] missing", missing.join(","))));
+    shown.insert("status".to_owned(), json!(404));
+    Ok(Reply::json(Value::Object(shown)).with_status(StatusCode::NOT_FOUND))
+}
+
+fn written(aliases: &[Alias]) -> Value {
+    let one = |alias: &Alias| {
+        let options =
+            if alias.is_write_index { json!({ "is_write_index": true }) } else { json!({}) };
+        (alias.name.clone(), options)
+    };
+    Value::Object(aliases.iter().map(one).collect())
+}
+
+/// `POST /_aliases`.
+pub(crate) fn update_aliases(call: &Call<'_>, caller: &Caller) -> Answer {
+    backend::update_aliases(&call.app.engine, caller, &call.request.json()?)?;
+    Ok(Reply::json(json!({ "acknowledged": true, "errors": false })))
+}
+
+/// `PUT` and `DELETE` of `/{index}/_alias/{name}`.
+pub(crate) fn change_alias(call: &Call<'_>, caller: &Caller) -> Answer {
+    let request = call.request;
+    let mut options = match request.json_if_any()? {
+        None => Map::new(),
+        Some(Value::Object(options)) => options,
+        Some(_) => return Err(ApiError::unreadable_body("the body is an object")),
+    };
+    options.insert("index".to_owned(), json!(request.part("index")));
+    let names: Vec<&str> = request.part("name").split(',').collect();
+    options.insert("aliases".to_owned(), json!(names));
+    let word = if request.verb == Verb::Delete { "remove" } else { "add" };
+    let body = json!({ "actions": [{ word: options }] });
+    backend::update_aliases(&call.app.engine, caller, &body)?;
+    Ok(Reply::json(json!({ "acknowledged": true, "errors": false })))
 }
 
 /// `_template`, `_index_template`, `_component_template`: there are none.

@@ -551,7 +551,6 @@ const EXCUSED: &[(&str, &str)] = &[
     ("/_search/scroll/{id}", "as with the id in the body"),
     ("/_forcemerge", "as _flush"),
     ("/{index}/_forcemerge", "as _flush"),
-    ("/_aliases", "there are none"),
     ("/_security/api_key", "keys, no rows"),
     ("/_clerestory/keys", "keys, no rows"),
     ("/_clerestory/erasures", "asked; POST is for guardians only"),

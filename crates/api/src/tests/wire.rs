@@ -153,7 +153,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn what_is_not_there_says_so() {
     let house = House::open();
-    for (method, uri) in [("PUT", "/_index_template/x"), ("POST", "/_aliases")] {
+    for (method, uri) in [("PUT", "/_index_template/x"), ("PUT", "/_template/x")] {
         let answer = house.ask(method, uri, "{}");
         assert_eq!(answer.status, 400);
         assert_eq!(answer.json()["error"]["type"], "unsupported_operation_exception");

@@ -171,6 +171,29 @@ try:
 except NotFoundError:
     pass
 
+days = client.search(
+    index="python",
+    size=0,
+    aggs={
+        "days": {
+            "date_histogram": {"field": "@timestamp", "calendar_interval": "day"},
+            "aggs": {"so_far": {"cumulative_sum": {"buckets_path": "_count"}}},
+        },
+        "most": {"max_bucket": {"buckets_path": "days>_count"}},
+    },
+)["aggregations"]
+assert days["days"]["buckets"][-1]["so_far"]["value"] == 999, days
+
+client.indices.put_alias(index="python", name="snake")
+assert client.count(index="snake")["count"] == 1000
+assert client.indices.exists_alias(name="snake")
+assert client.indices.get_alias(name="snake") == {"python": {"aliases": {"snake": {}}}}
+client.index(index="snake", id="by-alias", document={"n": 1})
+assert client.get(index="snake", id="by-alias")["_index"] == "python"
+client.delete(index="snake", id="by-alias")
+client.indices.update_aliases(actions=[{"remove": {"index": "python", "alias": "snake"}}])
+assert not client.indices.exists_alias(name="snake")
+
 assert client.terms_enum(index="python", field="kind", string="he")["terms"] == ["heartbeat"]
 
 key = client.security.create_api_key(name="made by python", expiration="1d")

@@ -281,11 +281,7 @@ pub(crate) fn check(
         return Some(ItemError::illegal("there are no ingest pipelines; leave out [pipeline]"));
     }
     if options.bulk.require_alias {
-        return Some(ItemError::new(
-            404,
-            "index_not_found_exception",
-            "no such index and [require_alias] request flag is [true]: there are no aliases",
-        ));
+        return Some(ItemError::illegal("[require_alias] is not supported; leave it out"));
     }
     None
 }

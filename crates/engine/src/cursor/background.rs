@@ -2,7 +2,7 @@
 //! kept for its caller and given out through a permit of the moment at which it is fetched. If by
 //! then the policy, a ruling or an erasure made it another answer, the question is asked again.
 
-use super::{Cursors, Holds, Kind, keep_alive, missing};
+use super::{Cursors, Holds, Kind, check_size, keep_alive, missing};
 use crate::read::{AnswerSize, Wanted};
 use crate::{Engine, EngineError};
 use model::{Table, TableId, Timestamp};
@@ -18,8 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Searches that run in the background at once: each has two threads at work.
+/// Searches that run in the background at once: each has two threads at work …
 const RUNNING_MAX: usize = 4;
+/// … and of one person, so that nobody takes all places.
+const RUNNING_OF_CALLER_MAX: usize = 2;
 /// How long one may run.
 const TIME_MAX: Duration = Duration::from_secs(600);
 /// A longer answer is not kept (Elasticsearch's `search.max_async_search_response_size`) …
@@ -83,6 +85,10 @@ impl Background {
         self.run.lock().cancel.cancel();
     }
 
+    pub(super) fn is_running(&self) -> bool {
+        matches!(&*self.run.lock().state.lock(), State::Running)
+    }
+
     pub(super) fn kept_bytes(&self) -> u64 {
         match &*self.run.lock().state.lock() {
             State::Done { answer, .. } => answer.bytes(),
@@ -124,15 +130,17 @@ impl Place {
         let place = Place(Arc::clone(cursors));
         match cursors.running.fetch_add(1, Ordering::AcqRel) < RUNNING_MAX {
             true => Ok(place),
-            false => Err(EngineError::new(
-                429,
-                "es_rejected_execution_exception",
-                format!(
-                    "[{RUNNING_MAX}] asynchronous searches are running already; try again later"
-                ),
-            )),
+            false => Err(too_many(RUNNING_MAX, "")),
         }
     }
+}
+
+fn too_many(most: usize, whose: &str) -> EngineError {
+    EngineError::new(
+        429,
+        "es_rejected_execution_exception",
+        format!("[{most}] asynchronous searches {whose}are running already; try again later"),
+    )
 }
 
 impl Drop for Place {
@@ -158,6 +166,7 @@ impl Engine {
         let wait = wait_length(options.wait.as_deref().unwrap_or("1s"))?;
         let length = options.keep_alive.as_deref().unwrap_or("5d");
         let until = keep_alive::until_of_background(length, now)?;
+        check_size(body)?;
         let request = SearchRequest::parse(body, params)?;
         if request.scroll().is_some() || request.pit().is_some() {
             let reason = "Validation Failed: 1: [scroll] and [pit] queries are not supported by an \
@@ -295,6 +304,9 @@ impl Engine {
         request: &SearchRequest,
     ) -> Result<Arc<Run>, EngineError> {
         let place = Place::take(&self.cursors)?;
+        if self.cursors.running_of(caller) >= RUNNING_OF_CALLER_MAX {
+            return Err(too_many(RUNNING_OF_CALLER_MAX, "of yours "));
+        }
         // Before the snapshot: what happens after counts against the answer.
         let under = self.marks(tables);
         let scope = self.scope(caller, wanted(tables, request, "in the background"))?;

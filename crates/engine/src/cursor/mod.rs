@@ -18,12 +18,14 @@ mod scroll;
 mod tests;
 
 use crate::EngineError;
+use crate::read::AnswerSize;
 use background::Background;
 pub use background::{BackgroundOptions, SearchState};
 use model::{TableId, Timestamp};
 use parking_lot::Mutex;
 use protection::caller::{Caller, random_id};
 use scroll::Scroll;
+use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -33,6 +35,9 @@ use storage::Point;
 const OF_CALLER_MAX: usize = 100;
 /// … and all together (Elasticsearch's `search.max_open_scroll_context`).
 const OPEN_MAX: usize = 500;
+
+/// The largest question that a cursor remembers.
+const QUESTION_BYTES_MAX: u64 = 1 << 20;
 
 /// All open cursors.
 #[derive(Default)]
@@ -189,6 +194,14 @@ impl Cursors {
         open
     }
 
+    /// Searches of a person that run in the background.
+    fn running_of(&self, caller: &Caller) -> usize {
+        let open = self.open.lock();
+        let own = open.values().filter(|cursor| cursor.owner.name == caller.name());
+        own.filter(|cursor| matches!(&cursor.holds, Holds::Background(of) if of.is_running()))
+            .count()
+    }
+
     /// Bytes of answers that are kept.
     fn kept_bytes(&self) -> u64 {
         let open = self.open.lock();
@@ -203,6 +216,17 @@ impl Cursors {
     pub(crate) fn rows_were_erased(&self) {
         self.erasures.fetch_add(1, Ordering::AcqRel);
     }
+}
+
+/// Refuses a question that is too large to be remembered.
+pub(crate) fn check_size(body: &Json) -> Result<(), EngineError> {
+    if body.bytes() <= QUESTION_BYTES_MAX {
+        return Ok(());
+    }
+    Err(EngineError::illegal_argument(format!(
+        "a search that is to be remembered may have at most [{QUESTION_BYTES_MAX}] bytes; open a point \
+         in time and send it with each page"
+    )))
 }
 
 /// 404, the same whether it never was, is over, or is somebody else's.

@@ -5,7 +5,7 @@ use crate::test_house::House;
 use crate::{EraseRequest, NewRuling};
 use model::Class;
 use protection::Released;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use std::time::Duration;
 
 const ADA: &str = "ada.quillmoor@example.org";
@@ -282,6 +282,10 @@ fn cursors_are_bounded_in_number_and_time() {
     assert!(house.engine.open_point_in_time(&ann, "t", "1m").is_ok(), "others are not held up");
     assert!(house.engine.close_point_in_time(&bob, &last));
     assert!(house.engine.open_point_in_time(&bob, "t", "1m").is_ok());
+    let many: Vec<String> = (0..40_000).map(|n| format!("a value of some length {n}")).collect();
+    let large = json!({ "query": { "terms": { "region": many } } });
+    let refused = house.engine.search(&bob, "t", &large, &param("scroll", "1m")).unwrap_err();
+    assert!(refused.reason.contains("1048576"), "{}", refused.reason);
     for (name, wrong) in [
         ("from", json!({ "from": 1 })),
         ("size", json!({ "size": 0 })),

@@ -23,6 +23,8 @@ pub(super) struct Group<'a> {
     caller: &'a Caller,
     index: Arc<str>,
     name: Result<TableName, TableNameError>,
+    /// Why it is not known which table an alias means.
+    no_write_table: Option<ItemError>,
     actions: &'a [Action<'a>],
     items: &'a mut [Option<BulkItem>],
 }
@@ -35,7 +37,14 @@ impl<'a> Group<'a> {
         actions: &'a [Action<'a>],
         items: &'a mut [Option<BulkItem>],
     ) -> Group<'a> {
-        Group { engine, caller, index: index.into(), name: TableName::parse(index), actions, items }
+        let behind = engine.write_table_behind(caller, index);
+        let (behind, no_write_table) = match behind {
+            Ok(behind) => (behind, None),
+            Err(error) => (None, Some(error.into())),
+        };
+        let index = behind.as_ref().map_or(index, |table| table.name.as_str());
+        let name = TableName::parse(index);
+        Group { engine, caller, index: index.into(), name, no_write_table, actions, items }
     }
 
     /// Writes the actions at `places`; each has its item afterwards.
@@ -65,6 +74,9 @@ impl<'a> Group<'a> {
         if todo.is_empty() {
             return Ok(name);
         }
+        if let Some(error) = &self.no_write_table {
+            return Err(error.clone());
+        }
         self.engine.may(self.caller, Right::Write, Some(&name))?;
         if self.engine.store.table(name.as_str()).is_none() {
             self.create_table(&name, todo)?;
@@ -86,6 +98,9 @@ impl<'a> Group<'a> {
             return Err(no_table(name));
         }
         self.engine.may(self.caller, Right::CreateTable, Some(name))?;
+        if self.engine.has_alias(name.as_str()) {
+            return Err(no_table(name));
+        }
         let has_timestamp = todo.iter().any(|&place| has_timestamp(self.actions[place].source));
         let spec = TableSpec::for_first_write(has_timestamp);
         match self.engine.make_table(self.caller, name, spec) {

@@ -157,7 +157,8 @@ impl<'a> Uses<'a> {
                 composite.sources.iter().for_each(|source| self.add(&source.field, Use::Group));
             }
             AggregationKind::TopHits(spec) => self.hits(spec),
-            AggregationKind::Global => {}
+            // What it is about was asked for by others.
+            AggregationKind::Global | AggregationKind::Pipeline(_) => {}
         }
     }
 }

@@ -12,6 +12,7 @@ mod key;
 mod metric;
 mod order;
 mod parse;
+mod pipeline;
 mod plan;
 mod render;
 mod run;
@@ -25,6 +26,7 @@ use super::hits::HitsSpec;
 use super::parse::{Literal, Query};
 use super::zone::Zone;
 use calendar::Calendar;
+use pipeline::Pipeline;
 use serde_json::{Map, Value};
 
 /// One named aggregation and what stands below it.
@@ -50,6 +52,8 @@ pub(super) enum Kind {
     Global,
     Composite(Box<Composite>),
     TopHits(Box<HitsSpec>),
+    /// Computed from the buckets of others.
+    Pipeline(Pipeline),
 }
 
 /// A number about the rows of a bucket.

@@ -7,7 +7,7 @@ use super::choose::Bucket;
 use super::key::{Key, Path};
 use super::metric::Metrics;
 use super::plan::{Plan, Shape};
-use super::{Aggregation, Kind, render};
+use super::{Aggregation, Kind, pipeline, render};
 use crate::{Ask, Group, Measure, MeasureOf, Question};
 use arrow::array::RecordBatch;
 use serde_json::{Map, Value, json};
@@ -74,7 +74,9 @@ impl<'a> Runner<'a> {
         };
         let root = Parent { path: Vec::new(), count: 1, cells };
         let mut answers = self.level(aggregations, &level, &metrics, &[root])?;
-        Ok(answers.pop().unwrap_or_default())
+        let mut answer = answers.pop().unwrap_or_default();
+        pipeline::apply(aggregations, &mut answer, self.typed_keys)?;
+        Ok(answer)
     }
 
     /// Counts something that an answer has only so many of.
@@ -107,6 +109,7 @@ impl<'a> Runner<'a> {
                 continue;
             }
             let (word, members) = match &aggregation.kind {
+                Kind::Pipeline(_) => continue,
                 Kind::TopHits(spec) => ("top_hits", self.top_hits(spec, level, parents)?),
                 Kind::Filter(_) | Kind::Missing(_) | Kind::Global => (
                     render::type_word(aggregation, None),

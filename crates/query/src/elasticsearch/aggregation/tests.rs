@@ -302,8 +302,8 @@ fn mistakes_are_named() {
             "parsing_exception: Unknown aggregation type [trems] did you mean [terms]?",
         ),
         (
-            json!({"a": {"derivative": {}}}),
-            "parsing_exception: aggregation [derivative] is not supported by Clerestory",
+            json!({"a": {"bucket_script": {}}}),
+            "parsing_exception: aggregation [bucket_script] is not supported by Clerestory",
         ),
         (json!({"a": {}}), "parsing_exception: Missing definition for aggregation [a]"),
         (
@@ -372,4 +372,69 @@ fn mistakes_are_named() {
         deep = json!({"terms": {"field": "level"}, "aggs": {"x": deep}});
     }
     assert!(aggregated(json!({"x": deep})).as_str().unwrap().contains("nest at most 30"));
+}
+
+#[test]
+fn pipelines_are_computed_from_buckets() {
+    let hours = json!({
+        "date_histogram": {"field": "at", "fixed_interval": "1h", "min_doc_count": 1},
+        "aggs": {
+            "load": {"sum": {"field": "load"}},
+            "all": {"cumulative_sum": {"buckets_path": "_count"}},
+            "change": {"derivative": {"buckets_path": "load"}},
+            "mean": {"moving_fn": {"buckets_path": "_count", "window": 2, "shift": 1,
+                                   "script": "MovingFunctions.unweightedAvg(values)"}}
+        }
+    });
+    let found = aggregated(json!({
+        "hours": hours,
+        "most": {"max_bucket": {"buckets_path": "hours>load"}},
+        "total": {"sum_bucket": {"buckets_path": "hours>_count"}},
+        "spread": {"stats_bucket": {"buckets_path": "hours>_count"}},
+        "changes": {"avg_bucket": {"buckets_path": "hours>change"}}
+    }));
+    let buckets = found["hours"]["buckets"].as_array().unwrap();
+    let column = |name: &str| -> Vec<Value> {
+        buckets.iter().map(|bucket| bucket[name]["value"].clone()).collect()
+    };
+    assert_eq!(json!(column("all")), json!([1.0, 3.0, 4.0, 5.0]));
+    assert_eq!(json!(column("change")), json!([null, 3.5, -4.0, 4.5]));
+    assert!(buckets[0].get("change").is_none(), "the first has none");
+    assert_eq!(json!(column("mean")), json!([1.0, 1.5, 1.5, 1.0]));
+    assert_eq!(found["most"], json!({"value": 4.5, "keys": ["2026-03-18T02:00:00.000Z"]}));
+    assert_eq!(found["total"], json!({"value": 5.0}));
+    assert_eq!(
+        found["spread"],
+        json!({"count": 4, "min": 1.0, "max": 2.0, "avg": 1.25, "sum": 5.0})
+    );
+    let levels = aggregated(json!({"levels": {
+        "terms": {"field": "level", "size": 10},
+        "aggs": {
+            "load": {"max": {"field": "load"}},
+            "largest": {"bucket_sort": {"sort": [{"load": {"order": "desc"}}], "size": 2}}
+        }
+    }}));
+    let keys: Vec<&Value> =
+        levels["levels"]["buckets"].as_array().unwrap().iter().map(|one| &one["key"]).collect();
+    assert_eq!(json!(keys), json!(["error", "warn"]));
+}
+
+#[test]
+fn pipelines_out_of_place_are_refused() {
+    for (aggs, why) in [
+        (json!({"a": {"derivative": {"buckets_path": "_count"}}}), "inside of another"),
+        (
+            json!({"a": {"terms": {"field": "level"}, "aggs": {"b": {"cumulative_sum": {"buckets_path": "_count"}}}}}),
+            "in a histogram",
+        ),
+        (json!({"a": {"avg_bucket": {"buckets_path": "nobody>_count"}}}), "No aggregation found"),
+        (json!({"a": {"avg_bucket": {}}}), "Missing required field [buckets_path]"),
+        (
+            json!({"a": {"avg_bucket": {"buckets_path": "x", "gap_policy": "insert_zeros"}}}),
+            "not supported",
+        ),
+    ] {
+        let refused = aggregated(aggs.clone());
+        assert!(refused.as_str().is_some_and(|text| text.contains(why)), "{aggs}: {refused}");
+    }
 }

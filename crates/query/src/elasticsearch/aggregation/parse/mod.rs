@@ -6,6 +6,7 @@ mod metric;
 use super::super::hits::HitsSpec;
 use super::super::parse::{Literal, Parser, literal};
 use super::super::{BUCKETS_MAX, DEPTH_MAX, EsError, json};
+use super::pipeline::{Pipeline, WORDS};
 use super::{Aggregation, Choice, Kind, Order, OrderBy, Terms};
 use buckets::{composite, filters, histogram, ranges};
 use metric::metric;
@@ -36,22 +37,18 @@ const KNOWN: [&str; 21] = [
 ];
 
 /// Aggregations that Elasticsearch has and Clerestory has not.
-const UNSUPPORTED: [&str; 48] = [
+const UNSUPPORTED: [&str; 41] = [
     "adjacency_matrix",
     "auto_date_histogram",
-    "avg_bucket",
     "boxplot",
     "bucket_correlation",
     "bucket_count_ks_test",
     "bucket_script",
     "bucket_selector",
-    "bucket_sort",
     "categorize_text",
     "change_point",
     "children",
     "cumulative_cardinality",
-    "cumulative_sum",
-    "derivative",
     "diversified_sampler",
     "extended_stats_bucket",
     "frequent_item_sets",
@@ -66,10 +63,7 @@ const UNSUPPORTED: [&str; 48] = [
     "ip_prefix",
     "ip_range",
     "matrix_stats",
-    "max_bucket",
     "median_absolute_deviation",
-    "min_bucket",
-    "moving_fn",
     "moving_percentiles",
     "multi_terms",
     "nested",
@@ -144,13 +138,39 @@ fn named(
         return Err(EsError::parsing(format!("Missing definition for aggregation [{name}]")));
     };
     let kind = kind_of(parser, name, word, value, depth)?;
-    if !below.is_empty() && matches!(kind, Kind::Metric(_) | Kind::TopHits(_)) {
+    check_pipelines(&kind, &below, depth)?;
+    if !below.is_empty() && matches!(kind, Kind::Metric(_) | Kind::TopHits(_) | Kind::Pipeline(_)) {
         return Err(EsError::bad(
             "aggregation_initialization_exception",
             format!("Aggregator [{name}] of type [{word}] cannot accept sub-aggregations"),
         ));
     }
     Ok(Aggregation { name: name.to_owned(), kind, below, meta })
+}
+
+/// Pipelines stand where there are buckets for them.
+fn check_pipelines(kind: &Kind, below: &[Aggregation], depth: usize) -> Result<(), EsError> {
+    let misplaced = |name: &str, wanted: &str| {
+        EsError::bad(
+            "action_request_validation_exception",
+            format!("Validation Failed: 1: aggregation [{name}] must be declared {wanted};"),
+        )
+    };
+    if let Kind::Pipeline(pipeline) = kind
+        && pipeline.stands_below()
+        && depth == 0
+    {
+        return Err(misplaced("of a pipeline", "inside of another aggregation"));
+    }
+    for one in below {
+        if let Kind::Pipeline(pipeline) = &one.kind
+            && pipeline.needs_histogram()
+            && !matches!(kind, Kind::Histogram(_))
+        {
+            return Err(misplaced(&one.name, "in a histogram or date_histogram"));
+        }
+    }
+    Ok(())
 }
 
 fn kind_of(
@@ -160,7 +180,8 @@ fn kind_of(
     value: &Value,
     depth: usize,
 ) -> Result<Kind, EsError> {
-    let Some(&known) = KNOWN.iter().find(|known| **known == word) else {
+    let mut all = KNOWN.iter().chain(&WORDS);
+    let Some(&known) = all.find(|known| **known == word) else {
         return Err(unknown(word));
     };
     if known == "filter" {
@@ -203,6 +224,9 @@ fn kind_of(
             "[composite] aggregation cannot be used below another aggregation",
         )),
         "composite" => composite(body).map(|composite| Kind::Composite(Box::new(composite))),
+        pipeline if WORDS.contains(&pipeline) => {
+            Pipeline::parse(pipeline, body).map(Kind::Pipeline)
+        }
         "top_hits" => HitsSpec::parse_top_hits(body).map(|spec| Kind::TopHits(Box::new(spec))),
         metric_word => metric(metric_word, body).map(Kind::Metric),
     }

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+/// So long a copy may take to stop: a write that is under way ends.
+const STOP_WAIT: Duration = Duration::from_secs(60);
+
 /// The copies of a node. They run on threads of their own, so that no method is asynchronous; it
 /// must not be made or dropped on an asynchronous thread.
 pub struct Copies {
@@ -138,7 +141,7 @@ impl Copies {
     /// 403 without the right to rule, 404 if there is no such copy, 409 if `version` is not the
     /// newest: somebody proposed another meanwhile.
     pub fn sign(&self, caller: &Caller, name: &str, version: usize) -> Result<Json, EngineError> {
-        self.engine.may_sign(caller)?;
+        self.engine.may_sign(caller, None)?;
         let copy = self.find(name)?;
         let newest = {
             let stored = copy.stored.lock();
@@ -156,6 +159,9 @@ impl Copies {
         }
         let file = CopyFile::parse(&newest.yaml).map_err(wrong)?;
         let targets: Vec<String> = file.tables.iter().map(|table| table.to.clone()).collect();
+        for table in &targets {
+            self.engine.may_sign(caller, Some(table))?;
+        }
         self.engine.record_copy(caller, name, &format!("version {version} signed"), &targets)?;
         let mut changes = Vec::new();
         for table in &file.tables {
@@ -343,7 +349,7 @@ impl Copies {
     }
 
     fn may_look(&self, caller: &Caller) -> Result<(), EngineError> {
-        self.engine.may_copy(caller).or_else(|_| self.engine.may_sign(caller))
+        self.engine.may_copy(caller).or_else(|_| self.engine.may_sign(caller, None))
     }
 
     fn find(&self, name: &str) -> Result<Arc<Copy>, EngineError> {
@@ -413,11 +419,8 @@ impl Copies {
         copy.stop.send_replace(true);
         let task = copy.task.lock().take();
         if let Some(task) = task {
-            let runtime = self.runtime.lock();
-            let runtime = runtime.as_ref().ok_or_else(stopping)?;
-            let ended = runtime
-                .block_on(async { tokio::time::timeout(Duration::from_secs(60), task).await });
-            if ended.is_err() {
+            let wait = async { tokio::time::timeout(STOP_WAIT, task).await };
+            if self.block_on(wait)?.is_err() {
                 return Err(EngineError::unavailable("the copy did not stop within a minute"));
             }
         }

@@ -495,7 +495,7 @@ tables:
         check("      notes:\n", "      email:\n", 31, "copied and left out");
         check("time: created_at", "time: made_at", 13, "not among the columns");
         check("  secret: production-db", "  secret: {a: b}", 8, "the name that");
-        check("        kind: email\n", "        kinds: email\n", 17, "unknown field");
+        check("        kind: email\n", "        kinds: email\n", 19, "unknown field");
     }
 
     #[test]

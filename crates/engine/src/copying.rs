@@ -115,12 +115,16 @@ impl Engine {
         self.may(caller, Action::CreateTable, None)
     }
 
-    /// Whether `caller` may sign a plan: whoever may rule.
+    /// Whether `caller` may sign a plan that fills a table (`None`: any): whoever may rule on it.
     ///
     /// # Errors
-    /// 403 if not.
-    pub fn may_sign(&self, caller: &Caller) -> Result<(), EngineError> {
-        self.may(caller, Action::Rule, None)
+    /// 403 if not, 400 if no table can be called so.
+    pub fn may_sign(&self, caller: &Caller, table: Option<&str>) -> Result<(), EngineError> {
+        let table = table
+            .map(TableName::parse)
+            .transpose()
+            .map_err(|error| EngineError::illegal_argument(format!("a table name {error}")))?;
+        self.may(caller, Action::Rule, table.as_ref())
     }
 
     /// Whether nothing was ever stored, so that one person alone may set everything up.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests are free")]
 
 mod killed;
+mod speed;
 mod story;
 mod types;
 

@@ -290,11 +290,23 @@ impl Source for Postgres {
         let client = self.address.client(false).await?;
         let tables = self.wanted(&client, tables).await?;
         self.publish(&tables).await?;
-        let known = slot(&client, &self.slot).await?;
+        let mut known = slot(&client, &self.slot).await?;
+        if let Some(slot) = &known
+            && slot.check(&self.slot).is_err()
+        {
+            if !self.manage {
+                let name = &self.slot;
+                return Err(SourceError::Refused(format!(
+                    "slot `{name}` was invalidated; let the DBA drop it and make it again: SELECT \
+                     pg_create_logical_replication_slot('{name}', 'pgoutput')"
+                )));
+            }
+            drop_slot(&self.address, &self.slot).await?;
+            known = None;
+        }
         let mut holder = self.address.replication().await?;
         let (name, kind) = match &known {
-            Some(known) => {
-                known.check(&self.slot)?;
+            Some(_) => {
                 // Another, for the moment: only a new slot comes with a view of just its start.
                 let id: u64 = std::process::id().into();
                 let unique = chrono::Utc::now().timestamp_micros();

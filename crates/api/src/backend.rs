@@ -803,6 +803,11 @@ pub(crate) fn ruling_queue(
     Ok(json!({ "fields": fields, "rewrites": engine.rewrites(caller)? }))
 }
 
+/// Kinds of values, and the company's own rules.
+pub(crate) fn rules(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.rules(caller)?)
+}
+
 /// One field and its rulings.
 pub(crate) fn ruling(
     engine: &Engine,

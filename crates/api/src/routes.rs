@@ -4,8 +4,8 @@ use crate::elasticsearch::{
     bulk, cat, cluster, cursor, document, index, info, search, security, sql,
 };
 use crate::native::{
-    audit, changes, copies, erasures, exposure, factors, keys, metrics, oidc, people, prometheus,
-    ring, rulings, saved, scim, tables,
+    alerts, audit, canaries, changes, copies, erasures, exposure, factors, keys, metrics, notices,
+    oidc, people, prometheus, ring, rulings, saved, scim, tables,
 };
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
@@ -224,6 +224,7 @@ mod params {
     pub(super) const REACH: &[&str] = &["person", "table"];
     pub(super) const AUDIT: &[&str] = &["from", "to", "who", "table", "kind", "action", "limit"];
     pub(super) const SAVED: &[&str] = &["version"];
+    pub(super) const TRY: &[&str] = &["from", "to"];
     pub(super) const PROOF: &[&str] = &["old", "new", "record", "size"];
 }
 
@@ -332,7 +333,7 @@ fn native() -> Vec<Route> {
     use Reads::{Form, Json, Nothing, Yaml};
     use Work::{Question, Quick, Write};
     use params::{
-        AUDIT, EXPORT, FORCE, METRIC, NONE, PLAN, PROMETHEUS, PROOF, REACH, RULINGS, SAVED, SCIM,
+        AUDIT, EXPORT, FORCE, METRIC, NONE, PLAN, PROMETHEUS, PROOF, REACH, RULINGS, SAVED, SCIM, TRY,
     };
     let known = Door::Known;
     let route = |verbs, path, reads, work, params, door| Route { verbs, path, reads, work, params, door };
@@ -359,6 +360,13 @@ fn native() -> Vec<Route> {
         route(&[Get],               "/_clerestory/saved/{kind}/{id}", Nothing, Quick,    SAVED,      known(saved::show)),
         route(&[Put],               "/_clerestory/saved/{kind}/{id}", Json,    Write,    NONE,       known(saved::save_again)),
         route(&[Delete],            "/_clerestory/saved/{kind}/{id}", Nothing, Write,    NONE,       known(saved::delete)),
+        route(&[Get],               "/_clerestory/alerts",            Nothing, Quick,    NONE,       known(alerts::list)),
+        route(&[Put, Post],         "/_clerestory/alerts",            Yaml,    Question, NONE,       known(alerts::apply)),
+        route(&[Get],               "/_clerestory/alerts/{name}",     Nothing, Quick,    NONE,       known(alerts::show)),
+        route(&[Delete],            "/_clerestory/alerts/{name}",     Nothing, Write,    NONE,       known(alerts::remove)),
+        route(&[Post],              "/_clerestory/alerts/{name}/_silence", Json, Write,  NONE,       known(alerts::silence)),
+        route(&[Post],              "/_clerestory/alerts/{name}/_evaluate", Nothing, Question, NONE, known(alerts::evaluate)),
+        route(&[Get],               "/_clerestory/alerts/{name}/_try", Nothing, Question, TRY,       known(alerts::attempt)),
         route(&[Get],               "/_clerestory/tables",            Nothing, Quick,    NONE,       known(tables::list)),
         route(&[Get],               "/_clerestory/tables/{index}",    Nothing, Quick,    NONE,       known(tables::show)),
         route(&[Get],               "/_clerestory/copies",            Nothing, Quick,    NONE,       known(copies::list)),
@@ -416,13 +424,20 @@ fn native() -> Vec<Route> {
         route(&[Post],              "/_clerestory/break-glass",       Json,    Write,    NONE,       known(changes::break_glass)),
         route(&[Post],              "/_clerestory/changes/{id}/_reject", Json,  Write,   NONE,       known(changes::reject)),
         route(&[Post],              "/_clerestory/changes/{id}/_withdraw", Nothing, Write, NONE,     known(changes::withdraw)),
-        route(&[Get],               "/_clerestory/notices",           Nothing, Quick,    NONE,       known(changes::notices)),
+        route(&[Get],               "/_clerestory/notices",           Nothing, Quick,    NONE,       known(notices::list)),
+        route(&[Get],               "/_clerestory/notices/{id}",      Nothing, Quick,    NONE,       known(notices::show)),
+        route(&[Post],              "/_clerestory/notices/_test",     Nothing, Write,    NONE,       known(notices::test)),
+        route(&[Post],              "/_clerestory/notices/_secret",   Json,    Write,    NONE,       known(notices::secret)),
+        route(&[Get],               "/_clerestory/canaries",          Nothing, Quick,    NONE,       known(canaries::list)),
+        route(&[Post],              "/_clerestory/canaries",          Json,    Write,    NONE,       known(canaries::mark)),
+        route(&[Get],               "/_clerestory/rules",             Nothing, Quick,    NONE,       known(rulings::rules)),
         route(&[Get],               "/_clerestory/keys",              Nothing, Quick,    NONE,       known(keys::list)),
         route(&[Post],              "/_clerestory/keys",              Json,    Write,    NONE,       known(keys::create)),
         route(&[Delete],            "/_clerestory/keys/{id}",         Nothing, Write,    NONE,       known(keys::revoke)),
         route(&[Get],               "/_clerestory/ring",              Nothing, Quick,    NONE,       known(ring::show)),
         route(&[Post],              "/_clerestory/ring/_rotate",      Nothing, Write,    NONE,       known(ring::rotate)),
         route(&[Post],              "/_clerestory/ring/_destroy",     Json,    Write,    NONE,       known(ring::destroy)),
+        route(&[Post],              "/_clerestory/ring/_export",      Json,    Write,    NONE,       known(ring::export)),
     ]
 }
 

@@ -4,7 +4,7 @@ use crate::request::Peer;
 use crate::service::{App, answer};
 use crate::tls::{self, Certificate, Tls, TlsError};
 use copy::Copies;
-use engine::{Engine, EngineError};
+use engine::{AlertClock, Engine, EngineError};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+/// How often the server looks whether it may still listen.
+const LOOK: Duration = Duration::from_secs(1);
 /// A client must send the head of a request, or the next one, within this time.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
 /// A client must finish the TLS handshake within this time.
@@ -123,6 +125,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     address: SocketAddr,
     fingerprint: Option<String>,
+    /// Looks at alerts as long as it listens.
+    alerts: Option<AlertClock>,
 }
 
 impl Server {
@@ -153,11 +157,13 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let copies = Arc::new(Copies::open(&engine).map_err(ServeError::Copies)?);
         let door = Door {
+            listens_on: settings.address,
             app: Arc::new(App::new(engine, Arc::clone(&copies), limits)),
             tls: tls.map(|tls| tls.acceptor),
             connections: Connections::new(limits),
         };
         crate::native::ring::move_files(&door.app.engine);
+        let alerts = AlertClock::start(&door.app.engine).map_err(ServeError::Threads)?;
         let accepting = runtime.spawn(accept(listener, Arc::new(door), stopping));
         tracing::info!(%address, tls = fingerprint.is_some(), "listening");
         Ok(Server {
@@ -167,6 +173,7 @@ impl Server {
             stop,
             address,
             fingerprint,
+            alerts: Some(alerts),
         })
     }
 
@@ -204,6 +211,7 @@ impl Server {
 
     /// Takes no more connections, lets the requests under way finish, and stops.
     pub fn stop(mut self) {
+        self.alerts = None;
         self.stop.send_replace(true);
         if let (Some(runtime), Some(accepting)) = (&self.runtime, self.accepting.take()) {
             // A panic of the accepting task has been logged; there is nothing left to wait for.
@@ -247,6 +255,8 @@ async fn signal() {
 
 /// What every connection needs.
 struct Door {
+    /// As it stands among the listeners of the policy.
+    listens_on: SocketAddr,
     app: Arc<App>,
     tls: Option<TlsAcceptor>,
     connections: Connections,
@@ -303,9 +313,18 @@ impl Drop for Place {
 
 async fn accept(listener: TcpListener, door: Arc<Door>, mut stopping: watch::Receiver<bool>) {
     let graceful = GracefulShutdown::new();
+    let mut look = tokio::time::interval(LOOK);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = look.tick() => {
+                if door.app.engine.may_listen(door.listens_on) {
+                    continue;
+                }
+                let address = door.listens_on;
+                tracing::error!(%address, "no listener of the policy any more: the door is shut");
+                break;
+            }
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         match accepted {

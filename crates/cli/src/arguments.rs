@@ -27,6 +27,9 @@ pub(crate) enum Command {
     /// Declared metrics
     #[command(subcommand)]
     Metric(Metric),
+    /// Told when a metric is not where it should be
+    #[command(subcommand)]
+    Alert(Alert),
     /// Rulings: which class a field has, and why
     #[command(subcommand)]
     Rule(Rule),
@@ -44,6 +47,12 @@ pub(crate) enum Command {
     /// What would let somebody see more, and waits for a second person
     #[command(subcommand)]
     Change(Change),
+    /// What people are told, here and outside
+    #[command(subcommand)]
+    Notice(Notice),
+    /// Rows that nobody has a reason to read: whoever is given one raises the alarm
+    #[command(subcommand)]
+    Canary(Canary),
     /// API keys
     #[command(subcommand)]
     Key(Key),
@@ -471,6 +480,64 @@ pub(crate) struct MetricApply {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Alert {
+    /// Which alerts there are, and how they are
+    List(Listed),
+    /// One alert: how it is declared, what it asks, what fires
+    Show(Named),
+    /// Declare the alerts of a YAML file; they look as you
+    Apply(AlertApply),
+    /// What an alert would have told in the past
+    Try(AlertTry),
+    /// Have an alert tell nobody for a while
+    Silence(AlertSilence),
+    /// Take an alert away
+    Remove(Named),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AlertApply {
+    /// The YAML file; `-` is standard input
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AlertTry {
+    /// The alert
+    pub(crate) name: String,
+    /// From this time on, such as 2026-11-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: String,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: String,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AlertSilence {
+    /// The alert
+    pub(crate) name: String,
+    /// For so long
+    #[arg(long, value_name = "N", conflicts_with = "end")]
+    pub(crate) hours: Option<u32>,
+    /// End a silence
+    #[arg(long)]
+    pub(crate) end: bool,
+    /// Why, for everybody who asks later
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: String,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Rule {
     /// Fields that wait for a person: withheld, or ruled on by the classifier alone
     List(RuleList),
@@ -478,6 +545,36 @@ pub(crate) enum Rule {
     Show(RuleShow),
     /// Give a field its class; stricter at once, anything else takes a second person
     Set(RuleSet),
+    /// Which kinds of values are known
+    Kinds(Listed),
+    /// Rules of your own, beside the standard ones
+    #[command(subcommand)]
+    Own(OwnRules),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OwnRules {
+    /// Which there are
+    List(Listed),
+    /// Add the rules of a YAML file, at once; each is held to its examples
+    Add(OwnRulesAdd),
+    /// Remove a rule; waits for a second person
+    Remove(Reasoned),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OwnRulesAdd {
+    /// The YAML file; `-` is standard input
+    #[arg(long, value_name = "F")]
+    pub(crate) file: PathBuf,
+    /// Why, for everybody who asks later
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: String,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 #[derive(Debug, Args)]
@@ -883,6 +980,47 @@ pub(crate) struct BreakGlass {
     pub(crate) connection: Connection,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Notice {
+    /// What there was to tell, to whom it goes, and how far it is
+    List(Listed),
+    /// Send one to every target, and wait whether it arrives
+    Test(Listed),
+    /// Leave a secret of a target with the server; prints the mark by which a target names it
+    Secret(NoticeSecret),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NoticeSecret {
+    /// First line: what signs a webhook, the end of a Slack address, or the password of a mail
+    /// server
+    #[arg(long, value_name = "F")]
+    pub(crate) file: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Canary {
+    /// Which rows are marked
+    List(Listed),
+    /// Mark a row of a table by its _id
+    Mark(CanaryMark),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CanaryMark {
+    /// The table
+    pub(crate) table: String,
+    /// The `_id` of the row
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct UserPassword {
     /// Whose
@@ -919,6 +1057,23 @@ pub(crate) enum Ring {
     Rewrap(RingRewrap),
     /// Have the key service wrap the ring by the newest version of its own key
     Refresh(RingRefresh),
+    /// Take the whole ring out, under a passphrase; only where two people agreed on key_export
+    Export(RingExport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RingExport {
+    /// The file to write; must not be there yet
+    #[arg(long, value_name = "F")]
+    pub(crate) to: PathBuf,
+    /// First line: the passphrase that seals it
+    #[arg(long, value_name = "F")]
+    pub(crate) passphrase_file: PathBuf,
+    /// A code of your app, to prove that you are there; asked for if absent
+    #[arg(long, value_name = "CODE")]
+    pub(crate) present: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 #[derive(Debug, Args)]
@@ -1001,6 +1156,9 @@ pub(crate) struct AuditShow {
     /// Only this action
     #[arg(long)]
     pub(crate) action: Option<String>,
+    /// Only events of this kind, such as login_failed or canary_read
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
     /// At most this many records
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u32,

@@ -15,6 +15,7 @@ mod environment;
 mod failure;
 mod hardening;
 mod key_place;
+mod mail;
 mod node;
 mod outside;
 mod progress;

@@ -1,8 +1,10 @@
-//! The only way out: requests to key services and identity providers that somebody named.
+//! The only way out: requests to key services and identity providers, and notices, to whom somebody
+//! named.
 
 use crate::environment;
 use crate::failure::{Failure, Result};
-use engine::outside::{NoReply, Outside, REPLY_BYTES_MAX, Reply, Request};
+use crate::mail::Mailer;
+use engine::outside::{Letter, NoReply, Outside, REPLY_BYTES_MAX, Reply, Request};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +23,12 @@ const SYSTEM_CERTIFICATES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
 ];
 
-/// Sends requests over HTTP and HTTPS. Trusts the certificates of one file, follows no redirect,
+/// Sends requests over HTTP and HTTPS, and letters. Trusts the certificates of one file, follows no redirect,
 /// asks no proxy.
 #[derive(Debug)]
 pub(crate) struct HttpOutside {
     agent: Agent,
+    mailer: Mailer,
 }
 
 impl HttpOutside {
@@ -53,7 +56,8 @@ impl HttpOutside {
             .timeout_global(Some(WHOLE_WAIT))
             .user_agent(concat!("clerestory/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(HttpOutside { agent: config.new_agent() })
+        let trusted = certificates.iter().map(|certificate| certificate.der().to_vec()).collect();
+        Ok(HttpOutside { agent: config.new_agent(), mailer: Mailer::trusting(trusted) })
     }
 }
 
@@ -79,6 +83,10 @@ impl Outside for HttpOutside {
             .read_to_vec()
             .map_err(|error| unsent(&error))?;
         Ok(Reply { status, body: Zeroizing::new(body) })
+    }
+
+    fn mail(&self, letter: &Letter) -> std::result::Result<(), NoReply> {
+        self.mailer.send(letter)
     }
 }
 

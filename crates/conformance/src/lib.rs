@@ -4,6 +4,7 @@
 //!   any moment; [`Node`] is an empty house with people in it, [`DemoNode`] the loaded demo.
 //! * [`Caller`] speaks to it as somebody.
 //! * [`question`] says one question in three languages, and the right answer.
+//! * [`Receiver`] and [`MailPeer`] are whom it may tell things.
 //! * [`Needles`] finds values in the clear, wherever they are; [`Noise`] finds whatever is not
 //!   noise in a copy of the data folder.
 //!
@@ -18,6 +19,8 @@ mod noise;
 mod postgres;
 mod program;
 pub mod question;
+mod receivers;
+mod time;
 mod totp;
 
 pub use caller::{Answer, Caller};
@@ -25,4 +28,6 @@ pub use needles::Needles;
 pub use noise::Noise;
 pub use postgres::Postgres;
 pub use program::{DemoNode, DemoSize, Node, PASSWORD, Program};
+pub use receivers::{Hook, MailPeer, Receiver, TakenLetter};
+pub use time::{now_ms, rfc3339};
 pub use totp::totp_code;

@@ -5,13 +5,17 @@ use crate::error::{EngineError, chain};
 use crate::ruling::{NewRuling, RulingEffect, RulingPlan};
 use protection::caller::{Caller, DirectoryError};
 use protection::change::{Change, Edit, Outcome, State};
+use protection::grant::Setting;
 
 impl Engine {
     /// An edit with what only the node knows filled in: what a field is before a ruling.
     ///
     /// # Errors
-    /// If a ruling makes no sense, or takes no second person.
+    /// If a ruling makes no sense, or takes no second person; or a target's secret is not there.
     pub(crate) fn checked_edit(&self, by: &Caller, edit: Edit) -> Result<Edit, EngineError> {
+        if let Edit::Setting { setting: Setting::Notify, value } = &edit {
+            self.check_targets(value)?;
+        }
         let Some(wanted) = ruling_of(&edit) else { return Ok(edit) };
         let plan = self.propose_ruling(by, &wanted)?;
         match plan.effect {

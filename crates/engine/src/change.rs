@@ -7,6 +7,7 @@ use protection::caller::{Caller, PresenceProof, Role};
 use protection::change::{
     Change, ChangeError, ChangeForm, ChangeId, Changes, Edit, EditForm, Glass, Outcome, State,
 };
+use protection::classify::RulesError;
 use protection::grant::{
     Action, Difference, GrantForm, MatrixRow, MemberForm, Policy, ReachMatrix, Setting,
     SettingForm, Tables,
@@ -16,7 +17,6 @@ use std::collections::BTreeSet;
 
 /// The most people and tables of which a difference is shown cell by cell.
 const SHOWN_MAX: usize = 50;
-const NOTICES_SHOWN: usize = 50;
 
 impl Engine {
     /// The changes of the node.
@@ -124,6 +124,11 @@ impl Engine {
     /// # Errors
     /// What is wrong with an edit, or why it may not be proposed.
     pub fn propose(&self, by: &Caller, body: &Json) -> Result<Json, EngineError> {
+        // Rules are compiled when they are read: only for those who may add them.
+        let mut edits = body["edits"].as_array().into_iter().flatten();
+        if edits.any(|edit| edit.get("add_rules").is_some()) {
+            self.may(by, Action::Rule, None)?;
+        }
         let forms: Vec<EditForm> =
             serde_json::from_value(body["edits"].clone()).map_err(|error| {
                 EngineError::illegal_argument(format!("[edits] is no list of edits: {error}"))
@@ -183,31 +188,6 @@ impl Engine {
     pub fn list_changes(&self, by: &Caller) -> Result<Json, EngineError> {
         let changes: Vec<Json> = self.changes.list(by)?.iter().map(change_json).collect();
         Ok(json!({ "changes": changes, "notices": self.notices_json(by)? }))
-    }
-
-    /// What everybody is told: broken glass, time locks, changes that wait.
-    ///
-    /// # Errors
-    /// If the credential has ended.
-    pub fn notices(&self, by: &Caller) -> Result<Json, EngineError> {
-        Ok(json!({ "notices": self.notices_json(by)? }))
-    }
-
-    fn notices_json(&self, by: &Caller) -> Result<Vec<Json>, EngineError> {
-        let notices = self.changes.notices(by, NOTICES_SHOWN)?;
-        Ok(notices
-            .iter()
-            .map(|notice| {
-                json!({
-                    "id": notice.id,
-                    "at": time(notice.at),
-                    "kind": notice.kind.as_str(),
-                    "change": notice.change.0,
-                    "text": notice.text,
-                    "delivered_at": notice.delivered_at.map(time),
-                })
-            })
-            .collect())
     }
 
     /// One change: what it does, line by line and cell by cell, and the mark that an approval has
@@ -322,7 +302,7 @@ impl Engine {
         Ok(change_json(&self.changes.break_glass(by, &glass, text("why"), proof)?))
     }
 
-    fn alive(&self, by: &Caller) -> Result<Timestamp, EngineError> {
+    pub(crate) fn alive(&self, by: &Caller) -> Result<Timestamp, EngineError> {
         let now = self.clock.now();
         match by.is_expired(now) {
             true => Err(ChangeError::CallerExpired.into()),
@@ -330,7 +310,7 @@ impl Engine {
         }
     }
 
-    fn sees_policy(&self, by: &Caller, now: Timestamp) -> bool {
+    pub(crate) fn sees_policy(&self, by: &Caller, now: Timestamp) -> bool {
         [Action::ManagePeople, Action::Approve, Action::Audit]
             .into_iter()
             .any(|action| by.may(action, now))
@@ -402,10 +382,14 @@ impl From<ChangeError> for EngineError {
             | ChangeError::NotProposer(_)
             | ChangeError::NoGlass
             | ChangeError::GlassAgain => EngineError::forbidden(reason),
-            ChangeError::NoChange(_) | ChangeError::NoPerson(_) | ChangeError::NoGrant(_) => {
+            ChangeError::NoChange(_)
+            | ChangeError::NoPerson(_)
+            | ChangeError::NoGrant(_)
+            | ChangeError::Rules(RulesError::NoRule(_)) => {
                 EngineError::new(404, "resource_not_found_exception", reason)
             }
-            ChangeError::NotWaiting { .. }
+            ChangeError::Rules(RulesError::Taken(_))
+            | ChangeError::NotWaiting { .. }
             | ChangeError::NotWhatWasSeen
             | ChangeError::TooEarly(_)
             | ChangeError::NobodyToApprove => conflict("status_exception"),

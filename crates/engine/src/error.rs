@@ -144,6 +144,10 @@ impl From<Denied> for EngineError {
                 "the audit record cannot be written, so nothing is read; free its disk",
             )
             .with_detail(chain(&cause)),
+            Denied::AlarmUnavailable(cause) => EngineError::unavailable(
+                "an alarm cannot be written down, so nothing is read; free the disk",
+            )
+            .with_detail(chain(&cause)),
             Denied::MeterUnavailable(cause) => EngineError::unavailable(
                 "the quota cannot be counted, so nothing is read; free the disk",
             )

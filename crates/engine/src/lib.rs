@@ -25,9 +25,11 @@
 //! the sealer, and no network.
 
 mod admin;
+mod alert;
 mod alias;
 mod audit;
 mod bulk;
+mod canary;
 mod carry_out;
 mod change;
 mod copying;
@@ -37,11 +39,15 @@ mod erase;
 mod error;
 mod exposure;
 mod factors;
+mod herald;
+mod latest_time;
 mod listener;
 mod mapping;
 mod metric;
+mod notice;
 mod offline;
 mod open;
+mod own_rules;
 mod people;
 mod read;
 mod ring;
@@ -56,6 +62,7 @@ mod row_filter_tests;
 #[cfg(test)]
 mod test_house;
 
+pub use alert::AlertClock;
 pub use alias::Alias;
 pub use audit::{AuditProof, AuditQuestion, AuditState};
 pub use bulk::{

@@ -41,6 +41,14 @@ impl Engine {
         made.map_err(|error| EngineError::unavailable(chain(&error)))
     }
 
+    /// Whether a server that listens on `address` may go on: a listener that is taken back ends at
+    /// once.
+    pub fn may_listen(&self, address: SocketAddr) -> bool {
+        let is_named = |entry: &String| entry.parse() == Ok(address);
+        address.ip().to_canonical().is_loopback()
+            || self.policies.current().settings().entries(Setting::Listeners).iter().any(is_named)
+    }
+
     /// Whether the policy asks for TLS on loopback too.
     pub fn wants_tls_on_loopback(&self) -> bool {
         self.policies.current().settings().flag(Setting::TlsOnLoopback)

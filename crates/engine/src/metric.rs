@@ -175,7 +175,7 @@ impl Engine {
     ) -> Result<(Scope, MetricPlan, MetricAnswer), EngineError> {
         self.may_ask(caller)?;
         let file = self.metrics.read().find(name).cloned().ok_or_else(|| no_metric(name))?;
-        let query = MetricQuery::from_json(body, self.clock.now())?;
+        let query = MetricQuery::from_json(body, self.clock.wall())?;
         self.run_metric(caller, &file.model, name, &query)
     }
 
@@ -221,12 +221,12 @@ impl Engine {
             query::QueryError::Invalid(format!("there is no metric `{name}`; there are {names}"))
         };
         let file = self.metrics.read().find(name).cloned().ok_or_else(not_there)?;
-        let query = MetricQuery::from_json(body, self.clock.now())?;
+        let query = MetricQuery::from_json(body, self.clock.wall())?;
         let known = self.known_tables(caller);
         metrics::plan(&file.model, name, &query, &known, &self.pseudonyms)
     }
 
-    fn may_ask(&self, caller: &Caller) -> Result<(), EngineError> {
+    pub(crate) fn may_ask(&self, caller: &Caller) -> Result<(), EngineError> {
         match self.may_at_all(caller, Action::Aggregate) {
             true => Ok(()),
             false => Err(EngineError::forbidden("your roles do not let you ask for metrics")),

@@ -1,13 +1,16 @@
 //! Making a data folder, opening it, closing it.
 
+use crate::alert::Alerts;
 use crate::alias::Aliases;
 use crate::cursor::Cursors;
 use crate::erase::{RunningSteward, Steward};
 use crate::error::{EngineError, chain};
+use crate::herald::Herald;
+use crate::latest_time::LatestTime;
 use crate::metric::Metrics;
 use crate::saved::SavedObjects;
 use crate::vitals::{AskSpace, IngestCounter};
-use model::{Clock, SystemClock, TableId};
+use model::{Clock, SteadyClock, TableId};
 use parking_lot::{Mutex, RwLock};
 use protection::audit::{AuditError, AuditLog, Event, EventKind};
 use protection::caller::{Directory, DirectoryError};
@@ -15,8 +18,9 @@ use protection::change::Changes;
 use protection::classify::Classifier;
 use protection::grant::{Policies, Setting};
 use protection::keys::{KeyError, KeyRing, Unlock};
+use protection::notice::Notices;
 use protection::outside::Outside;
-use protection::{Guard, Pseudonyms, RecordError, RecordStore, Sealer};
+use protection::{Canaries, Guard, Pseudonyms, RecordError, RecordStore, Sealer};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,12 +48,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings of a server: the computer's clock and disk.
+    /// The settings of a server: the computer's clock, which never goes back here, and its disk.
     pub fn new(dir: &Path, unlock: Unlock) -> Settings {
         Settings {
             dir: dir.to_owned(),
             unlock,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SteadyClock::start()),
             disk: Arc::new(RealDisk),
             outside: None,
             flush_rows: None,
@@ -121,6 +125,11 @@ pub struct Engine {
     pub(crate) directory: Directory,
     pub(crate) policies: Arc<Policies>,
     pub(crate) changes: Changes,
+    /// Stopped before the record that it listens to is closed.
+    pub(crate) herald: Herald,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) canaries: Arc<Canaries>,
+    pub(crate) classifier: Arc<Classifier>,
     pub(crate) audit: Arc<AuditLog>,
     /// The version of the policy whose folders the audit record is in.
     pub(crate) audit_follows: AtomicU64,
@@ -130,6 +139,9 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: RwLock<Metrics>,
     pub(crate) saved: RwLock<SavedObjects>,
+    pub(crate) alerts: RwLock<Alerts>,
+    /// Held by whoever looks at an alert or declares one.
+    pub(crate) alert_turn: Mutex<()>,
     /// One lock for each table whose fields grow, so that two requests do not lose one.
     pub(crate) schema_locks: Mutex<HashMap<TableId, Arc<Mutex<()>>>>,
 }
@@ -166,7 +178,7 @@ impl Engine {
         let sealer = Arc::new(Sealer::new(
             Arc::clone(&keys),
             Arc::clone(&pseudonyms),
-            classifier,
+            Arc::clone(&classifier),
             Arc::clone(&clock),
         ));
         let mut store = StoreSettings::new(
@@ -184,6 +196,7 @@ impl Engine {
             directory.ask_outside(Arc::clone(outside));
         }
         let policies = Arc::clone(directory.policies());
+        policies.classify_with(&classifier);
         let audit_follows = AtomicU64::new(policies.version());
         let copies = policies.current().settings().entries(Setting::AuditSinks);
         let copies: Vec<PathBuf> = copies.into_iter().map(PathBuf::from).collect();
@@ -193,25 +206,37 @@ impl Engine {
             Arc::clone(&keys),
             Arc::clone(&clock),
         )?);
-        let guard = Guard::open(
-            Arc::clone(&audit),
+        // Whatever the clock says: it was later already.
+        clock.not_before(audit.latest_at_start());
+        let records = || Arc::clone(store.catalog()) as Arc<dyn RecordStore>;
+        let latest = LatestTime::open(records(), Arc::clone(&clock))?;
+        let notices = Arc::new(Notices::open(
+            records(),
             Arc::clone(&policies),
-            Arc::clone(store.catalog()) as Arc<dyn RecordStore>,
+            Arc::clone(&keys),
             Arc::clone(&clock),
-        )?;
+        )?);
+        let canaries = Arc::new(Canaries::open(records())?);
+        let guard =
+            Guard::open(Arc::clone(&audit), Arc::clone(&policies), records(), Arc::clone(&clock))?
+                .alarming(Arc::clone(&canaries), Arc::clone(&notices));
         let changes = Changes::open(
             Arc::clone(&policies),
             Arc::clone(&audit),
-            Arc::clone(store.catalog()) as Arc<dyn RecordStore>,
+            records(),
             Arc::clone(&clock),
+            Arc::clone(&notices),
         )?;
         // Whatever the catalog says: where rows are, founding is over.
         if policies.is_founding() && holds_rows(&store)? {
             policies.end_founding()?;
         }
+        let alerts = RwLock::new(Alerts::load(&**store.catalog())?);
         let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
         let saved = SavedObjects::load(&**store.catalog()).map_err(OpenError::Saved)?;
         let aliases = Aliases::load(&**store.catalog())?;
+        let outside = settings.outside.clone();
+        let herald = Herald::start(Arc::clone(&notices), outside, Arc::clone(&audit), latest)?;
         audit.append_durable(&Event::new(EventKind::Started))?;
         let steward = Steward::start(
             Arc::clone(&store),
@@ -233,6 +258,10 @@ impl Engine {
             directory,
             policies,
             changes,
+            herald,
+            notices,
+            canaries,
+            classifier,
             audit,
             audit_follows,
             guard,
@@ -241,6 +270,8 @@ impl Engine {
             clock,
             metrics,
             saved: RwLock::new(saved),
+            alerts,
+            alert_turn: Mutex::default(),
             schema_locks: Mutex::default(),
         })
     }
@@ -278,6 +309,7 @@ impl Engine {
             tracing::warn!(cause = chain(&error), "counts of quotas are a little too high now");
         }
         self.steward.stop();
+        self.herald.stop();
         self.store.close();
         if let Err(error) = self.audit.append_durable(&Event::new(EventKind::Stopped)) {
             tracing::error!(cause = chain(&error), "audit record not written");

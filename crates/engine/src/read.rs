@@ -108,7 +108,7 @@ impl Engine {
             Wanted { action, tables: &tables, shape: request.shape(), uses: request.uses(&tables) },
         )?;
         let limits = Limits::standard();
-        let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.now())?;
+        let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.wall())?;
         let hits = answer.pointer("/hits/hits").and_then(Json::as_array).map_or(0, Vec::len);
         release(&scope, answer, hits as u64)
     }
@@ -136,7 +136,7 @@ impl Engine {
             },
         )?;
         let limits = Limits::standard();
-        let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.now())?;
+        let answer = request.run(&scope, &self.pseudonyms, &limits, self.clock.wall())?;
         release(&scope, answer, 1)
     }
 

@@ -4,9 +4,11 @@ use crate::error::chain;
 use crate::{Engine, EngineError};
 use model::Timestamp;
 use protection::audit::{Event, EventKind};
-use protection::caller::Caller;
-use protection::grant::Action as Right;
+use protection::caller::{Caller, PresenceProof};
+use protection::grant::{Action as Right, Setting};
 use protection::keys::{Family, Generation, KeyError, KmsKind};
+use protection::notice::NoticeKind;
+use zeroize::Zeroizing;
 
 /// What may be known of a key ring.
 #[derive(Clone, Debug)]
@@ -91,6 +93,50 @@ impl Engine {
         }
         tracing::info!(generation, "file key destroyed");
         Ok(())
+    }
+
+    /// What a proof of presence for taking the keys out is about.
+    pub fn presence_for_export(&self) -> &'static str {
+        "key export"
+    }
+
+    /// The whole key ring under a passphrase, as a ring file: whoever has both reads every copy of
+    /// the data folder. Only where two people agreed on the setting `key_export`; everybody is told.
+    ///
+    /// # Errors
+    /// If that is not so, the caller may not manage keys or does not prove to be there, the
+    /// passphrase is too short, or neither record nor notice can be written.
+    pub fn export_ring(
+        &self,
+        caller: &Caller,
+        passphrase: Zeroizing<String>,
+        proof: PresenceProof,
+    ) -> Result<String, EngineError> {
+        self.may(caller, Right::ManageKeys, None)?;
+        let now = self.clock.now();
+        if !self.policies.current().settings().flag(Setting::KeyExport) {
+            return Err(EngineError::forbidden(
+                "keys do not leave this node; have two people agree: clerestory change set \
+                 key_export true",
+            ));
+        }
+        if !proof.covers(caller.name(), self.presence_for_export(), now) {
+            return Err(EngineError::forbidden(
+                "prove again that you are there, for this very step",
+            ));
+        }
+        self.record_ring(caller, "export")?;
+        let text = self.keys.export(passphrase).map_err(|error| match error {
+            KeyError::PassphraseTooShort => EngineError::illegal_argument(error.to_string()),
+            error => failed(&error),
+        })?;
+        let who = caller.name();
+        let told = format!("{who} took the key ring out, under a passphrase");
+        self.notices
+            .raise(NoticeKind::KeysExported, who, told)
+            .map_err(|error| EngineError::unavailable(error.to_string()))?;
+        tracing::warn!("the key ring was taken out under a passphrase");
+        Ok(text)
     }
 
     /// Durable before anything is changed.

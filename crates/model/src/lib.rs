@@ -27,7 +27,7 @@ mod value;
 
 pub use batch::{Batch, Column, Op, Row, Strings, Values};
 pub use class::{Class, UnknownClass};
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use clock::{Clock, ManualClock, SteadyClock, SystemClock, Timestamp};
 pub use copied::{Cell, CopiedRows};
 pub use field::{Field, FieldName, FieldNameError, FieldType, Ruling, StoredType};
 pub use id::{FieldId, GeneratedId, IdError, SegmentId, Seq, TableId};

@@ -21,13 +21,15 @@ pub mod caller;
 pub mod change;
 pub mod exposure;
 pub mod grant;
+pub mod notice;
 
 pub use batch_codec::DecodeError;
 pub use cipher::{CipherError, FileCipher, TAG_BYTES, ValueCipher};
 pub use pseudonym::{Pseudonyms, is_pseudonym};
 pub use records::{MemoryRecords, RecordError, RecordStore};
 pub use release::{
-    CacheKey, Denied, FieldUse, Guard, Kept, Permit, ReadIntent, Released, RowScope, Use,
+    CacheKey, Canaries, Canary, Denied, FieldUse, Guard, Kept, Permit, ReadIntent, Released,
+    RowScope, Use,
 };
 pub use seal::{
     Proposal, RefusedField, RefusedReason, Rewritten, SealError, SealOutcome, SealedBatch, Sealer,

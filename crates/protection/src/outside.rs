@@ -1,4 +1,4 @@
-//! Requests that leave the process: key services, identity providers.
+//! What leaves the process: requests to key services and identity providers, notices.
 //!
 //! This crate has no network. Whoever opens it hands in something that sends; what is sent, and
 //! what is believed of the answer, is decided here.
@@ -8,6 +8,7 @@ pub(crate) mod testing;
 
 use serde::{Deserialize, Deserializer};
 use std::fmt;
+use std::str::FromStr;
 use zeroize::Zeroizing;
 
 /// Longest answer that may be read, in bytes: what we ask for is a few kilobytes.
@@ -21,6 +22,95 @@ pub trait Outside: Send + Sync + fmt::Debug {
     /// # Errors
     /// If there is no answer, in words that name the host and hold no secret.
     fn send(&self, request: &Request) -> Result<Reply, NoReply>;
+
+    /// Hands a letter to its mail server. Blocks for some seconds at most; speaks TLS as the server
+    /// asks for it, only with a certificate that is trusted.
+    ///
+    /// # Errors
+    /// If the server does not take it, in words that name the host and hold no secret.
+    fn mail(&self, letter: &Letter) -> Result<(), NoReply> {
+        Err(NoReply(format!("no way to {}: nothing here sends mail", letter.server.host)))
+    }
+}
+
+/// A letter. `Debug` shows the server only.
+pub struct Letter {
+    /// Who takes it.
+    pub server: MailServer,
+    /// Of the server's user; wiped.
+    pub password: Option<Zeroizing<String>>,
+    /// One address.
+    pub from: String,
+    /// One address.
+    pub to: String,
+    /// `Message-ID` without brackets: equal ones are one letter.
+    pub id: String,
+    /// One line of ASCII.
+    pub subject: String,
+    /// Plain text.
+    pub text: String,
+}
+
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Letter({})", self.server.host)
+    }
+}
+
+/// A server that takes letters. As text: `smtps://USER@HOST:PORT` (TLS from the start),
+/// `starttls://…` (TLS before anything is said), `smtp://…` (in the clear: this machine only).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailServer {
+    /// Its name, which its certificate has to bear.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Who logs in there; `None`: nobody.
+    pub user: Option<String>,
+    /// What is spoken.
+    pub security: MailSecurity,
+}
+
+/// What is spoken with a mail server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// TLS from the start.
+    Tls,
+    /// TLS before anything else is said.
+    StartTls,
+    /// In the clear, to this machine.
+    Loopback,
+}
+
+impl FromStr for MailServer {
+    type Err = NoReply;
+
+    fn from_str(text: &str) -> Result<MailServer, NoReply> {
+        let wrong = || NoReply("a mail server is smtps://USER@HOST or starttls://USER@HOST".into());
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let (security, port) = match scheme {
+            "smtps" => (MailSecurity::Tls, 465),
+            "starttls" => (MailSecurity::StartTls, 587),
+            "smtp" => (MailSecurity::Loopback, 25),
+            _ => return Err(wrong()),
+        };
+        let (user, place) = match rest.rsplit_once('@') {
+            Some((user, place)) => (Some(user.to_owned()), place),
+            None => (None, rest),
+        };
+        // The same bounds as those of an address on the web.
+        let origin = Origin::of(&format!("http://{place}")).ok_or_else(wrong)?;
+        let in_the_clear = security == MailSecurity::Loopback && !origin.is_private();
+        if in_the_clear || origin.authority != place || user.as_deref() == Some("") {
+            return Err(wrong());
+        }
+        let behind = origin.authority.rsplit(']').next().unwrap_or("");
+        let port = match behind.rsplit_once(':') {
+            Some((_, port)) => port.parse().map_err(|_| wrong())?,
+            None => port,
+        };
+        Ok(MailServer { host: origin.host, port, user, security })
+    }
 }
 
 /// A request to a service outside. `Debug` shows method and address only.
@@ -152,6 +242,17 @@ mod tests {
             assert_eq!(private(url), expected, "{url}");
         }
         assert_eq!(Origin::of("https://a.b:8/c?d").unwrap().authority, "a.b:8");
+    }
+
+    #[test]
+    fn a_mail_server_has_a_name_a_port_and_a_language() {
+        let read = |text: &str| text.parse::<MailServer>().map(|server| (server.host, server.port));
+        assert_eq!(read("smtps://u@h.example"), Ok(("h.example".into(), 465)));
+        assert_eq!(read("starttls://a@b@h.example:2525"), Ok(("h.example".into(), 2525)));
+        assert_eq!(read("smtp://[::1]:1025"), Ok(("::1".into(), 1025)));
+        for text in ["smtp://h.example", "smtps://", "imap://h", "h", "smtps://h/x", "smtps://@h"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -74,11 +74,6 @@ pub(crate) fn withdraw(call: &Call<'_>, caller: &Caller) -> Answer {
     Ok(Reply::json(call.app.engine.withdraw(caller, id(call)?)?))
 }
 
-/// `GET /_clerestory/notices`: what everybody is told.
-pub(crate) fn notices(call: &Call<'_>, caller: &Caller) -> Answer {
-    Ok(Reply::json(call.app.engine.notices(caller)?))
-}
-
 fn id(call: &Call<'_>) -> Result<u64, ApiError> {
     let id = call.request.part("id").parse();
     id.map_err(|_| ApiError::illegal_argument("the number of a change is a number"))

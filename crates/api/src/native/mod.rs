@@ -1,6 +1,8 @@
 //! Our own API, for the command line and the web UI: what Elasticsearch has no word for.
 
+pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod canaries;
 pub(crate) mod changes;
 pub(crate) mod copies;
 pub(crate) mod erasures;
@@ -8,6 +10,7 @@ pub(crate) mod exposure;
 pub(crate) mod factors;
 pub(crate) mod keys;
 pub(crate) mod metrics;
+pub(crate) mod notices;
 pub(crate) mod oidc;
 pub(crate) mod people;
 pub(crate) mod prometheus;

@@ -1,12 +1,14 @@
 //! The key ring: what it holds, rotating its file key, destroying an old one.
 
-use crate::backend;
+use super::factors::Shown;
+use crate::backend::{self, not_done};
 use crate::error::{Answer, ApiError};
 use crate::reply::Reply;
 use crate::route::Call;
 use engine::{Caller, Engine};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// `GET /_clerestory/ring`.
 pub(crate) fn show(call: &Call<'_>, caller: &Caller) -> Answer {
@@ -47,6 +49,22 @@ pub(crate) fn destroy(call: &Call<'_>, caller: &Caller) -> Answer {
         .ok_or_else(|| ApiError::illegal_argument("[generation] is required, as a number"))?;
     backend::destroy_file_key(&call.app.engine, caller, generation)?;
     Ok(Reply::json(json!({ "acknowledged": true })))
+}
+
+/// `POST /_clerestory/ring/_export` with `passphrase` and `present`: the ring under the passphrase,
+/// as the text of a ring file.
+pub(crate) fn export(call: &Call<'_>, caller: &Caller) -> Answer {
+    let body = call.request.json()?;
+    let passphrase = body["passphrase"].as_str();
+    let passphrase = passphrase
+        .ok_or_else(|| ApiError::illegal_argument("[passphrase] is required, as text"))?;
+    let passphrase = Zeroizing::new(passphrase.to_owned());
+    let present = Shown::read(call.request, &body)?;
+    let engine = &call.app.engine;
+    let about = engine.presence_for_export();
+    let proof = engine.prove_presence(caller, about, present.answer()).map_err(not_done)?;
+    let ring = engine.export_ring(caller, passphrase, proof)?;
+    Ok(Reply::json(json!({ "keyring": ring })))
 }
 
 /// Moves files to the newest key behind the requests; a next start goes on where this one stops.

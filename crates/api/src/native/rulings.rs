@@ -13,6 +13,12 @@ pub(crate) fn queue(call: &Call<'_>, caller: &Caller) -> Answer {
     backend::ruling_queue(&call.app.engine, caller, table).map(Reply::json)
 }
 
+/// `GET /_clerestory/rules`: kinds of values, and the company's own rules. They come and go as
+/// changes with `add_rules` (YAML) and `remove_rule` (a name).
+pub(crate) fn rules(call: &Call<'_>, caller: &Caller) -> Answer {
+    backend::rules(&call.app.engine, caller).map(Reply::json)
+}
+
 /// `GET /_clerestory/rulings/{index}/{field}`.
 pub(crate) fn show(call: &Call<'_>, caller: &Caller) -> Answer {
     let (table, field) = (call.request.part("index"), call.request.part("field"));

@@ -60,6 +60,7 @@ impl House {
             limits,
         };
         let engine = Arc::new(engine);
+        engine.check_listener(settings.address).unwrap();
         let server = Server::start(Arc::clone(&engine), &settings).unwrap();
         (House { server, engine, folder }, code)
     }

@@ -120,7 +120,7 @@ fn reaching(matrix: &Value) -> Figure {
     }
 }
 
-/// Glass that was broken within a day, and what waits with nobody to say no.
+/// Glass that was broken and alarms that were raised within a day, and what waits with nobody to say no.
 fn of_notices(told: &Value, changes: Option<&Value>, now: Timestamp) -> Vec<Alarm> {
     let is_fresh = |notice: &Value| {
         Timestamp::parse_rfc3339(text(notice, "at")).is_some_and(|at| now.0 - at.0 < DAY)
@@ -133,13 +133,18 @@ fn of_notices(told: &Value, changes: Option<&Value>, now: Timestamp) -> Vec<Alar
         })
     };
     let is_alarm = |notice: &&Value| match text(notice, "kind") {
-        "broken_glass" => is_fresh(notice),
+        "broken_glass" | "canary" | "quota" | "refused_log_ins" | "clock" | "keys_exported" => {
+            is_fresh(notice)
+        }
         "time_lock" => waits(whole(notice, "change")),
         _ => false,
     };
     let alarm = |notice: &Value| Alarm {
         text: with_short_times(text(notice, "text")),
-        to: changes.map(|_| super::changes::link_to(whole(notice, "change"))),
+        to: changes.map(|_| match whole(notice, "change") {
+            0 => Link::to("/_ui/audit"),
+            change => super::changes::link_to(change),
+        }),
     };
     list(told, "notices").iter().filter(is_alarm).map(alarm).collect()
 }

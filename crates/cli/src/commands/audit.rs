@@ -26,6 +26,7 @@ fn show(typed: &AuditShow) -> Result<()> {
         ("who", &typed.who),
         ("table", &typed.table),
         ("action", &typed.action),
+        ("kind", &typed.kind),
     ];
     for (name, text) in wanted {
         if let Some(text) = text {

@@ -206,7 +206,8 @@ fn asked(question: &str) -> Result<()> {
     if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new("not approved")) }
 }
 
-fn code(typed: Option<&str>) -> Result<String> {
+/// A code of an app, typed or asked for.
+pub(super) fn code(typed: Option<&str>) -> Result<String> {
     match typed {
         Some(code) => Ok(code.to_owned()),
         None => Ok(rpassword::prompt_password("Code of your app: ")?.trim().to_owned()),

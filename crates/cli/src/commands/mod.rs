@@ -1,6 +1,8 @@
 //! One file per command.
 
+mod alert;
 mod audit;
+mod canary;
 mod change;
 mod copy;
 mod demo;
@@ -13,6 +15,8 @@ mod init;
 mod key;
 mod load;
 mod metric;
+mod notice;
+mod own_rules;
 mod ring;
 mod rule;
 mod serve;
@@ -32,12 +36,15 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Load(typed) => load::run(&typed),
         Command::Sql(typed) => sql::run(&typed),
         Command::Metric(typed) => metric::run(&typed),
+        Command::Alert(typed) => alert::run(&typed),
         Command::Rule(typed) => rule::run(&typed),
         Command::Copy(typed) => copy::run(&typed),
         Command::Erase(typed) => erase::run(&typed),
         Command::User(typed) => user::run(&typed),
         Command::Grant(typed) => grant::run(&typed),
         Command::Change(typed) => change::run(&typed),
+        Command::Notice(typed) => notice::run(&typed),
+        Command::Canary(typed) => canary::run(&typed),
         Command::Key(typed) => key::run(&typed),
         Command::Audit(typed) => audit::run(&typed),
         Command::Exposure(typed) => exposure::run(&typed),

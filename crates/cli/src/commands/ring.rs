@@ -1,10 +1,16 @@
 //! `key ring`: the keys under which everything on the disk is sealed.
 
-use crate::arguments::{Listed, Ring, RingDestroy, RingRefresh, RingRewrap, UnlockWith};
+use super::change::code;
+use crate::arguments::{
+    Listed, Ring, RingDestroy, RingExport, RingRefresh, RingRewrap, UnlockWith,
+};
 use crate::client::{Body, Client};
-use crate::failure::{Failure, Result};
+use crate::failure::{Doing, Failure, Result};
+use crate::key_place::first_line;
 use crate::{key_place, node, table};
 use serde_json::{Value, json};
+use std::fs::OpenOptions;
+use std::io::Write;
 
 const ROOT: &str = "/_clerestory/ring";
 
@@ -15,6 +21,7 @@ pub(super) fn run(typed: &Ring) -> Result<()> {
         Ring::Destroy(typed) => destroy(typed),
         Ring::Rewrap(typed) => rewrap(typed),
         Ring::Refresh(typed) => refresh(typed),
+        Ring::Export(typed) => export(typed),
     }
 }
 
@@ -82,6 +89,30 @@ fn rewrap(typed: &RingRewrap) -> Result<()> {
     eprintln!(
         "hint: older copies of `keyring` still open with the former key; \
          destroy them, and rotate if that key may be known"
+    );
+    Ok(())
+}
+
+fn export(typed: &RingExport) -> Result<()> {
+    let passphrase = first_line(&typed.passphrase_file)?;
+    let client = Client::connect(&typed.connection)?;
+    let code = code(typed.present.as_deref())?;
+    let body = json!({ "passphrase": passphrase.as_str(), "present": { "code": code } });
+    let answer = client.json("POST", &format!("{ROOT}/_export"), Body::Json(&body))?;
+    let text = answer["keyring"].as_str().unwrap_or("");
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file =
+        options.open(&typed.to).doing(|| format!("cannot make `{}`", typed.to.display()))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .doing(|| format!("cannot write `{}`", typed.to.display()))?;
+    println!("the key ring is in `{}`, under the passphrase", typed.to.display());
+    eprintln!(
+        "hint: whoever has both reads every copy of the data; keep them apart, and say when it is \
+         over: clerestory change set key_export false --why …"
     );
     Ok(())
 }

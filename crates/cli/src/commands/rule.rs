@@ -1,5 +1,6 @@
 //! `rule`: which class a field has, and why.
 
+use super::own_rules;
 use super::user::joined;
 use crate::arguments::{Rule, RuleList, RuleSet, RuleShow};
 use crate::client::{Body, Client, encoded};
@@ -14,6 +15,8 @@ pub(super) fn run(typed: &Rule) -> Result<()> {
         Rule::List(typed) => list(typed),
         Rule::Show(typed) => show(typed),
         Rule::Set(typed) => set(typed),
+        Rule::Kinds(typed) => own_rules::kinds(typed),
+        Rule::Own(typed) => own_rules::run(typed),
     }
 }
 

@@ -315,7 +315,7 @@ impl Engine {
         let (pseudonyms, clock) = (Arc::clone(&self.pseudonyms), Arc::clone(&self.clock));
         let work = move || {
             let limits = Limits { cancel: of_thread.cancel.clone(), ..Limits::standard() };
-            let ask = || request.run(&scope, &pseudonyms, &limits.within(TIME_MAX), clock.now());
+            let ask = || request.run(&scope, &pseudonyms, &limits.within(TIME_MAX), clock.wall());
             // A panic is a bug of ours, but nobody shall wait for an answer for ever.
             let answer = catch_unwind(AssertUnwindSafe(ask)).map_or_else(
                 |_| Err(EngineError::internal("an asynchronous search panicked")),

@@ -79,7 +79,7 @@ impl Engine {
             reason: format!("line {}: a test of `{}`: {}", test.line, test.metric, error.reason),
             ..error
         };
-        let query = MetricQuery::from_json(&test.ask, self.clock.now())
+        let query = MetricQuery::from_json(&test.ask, self.clock.wall())
             .map_err(|error| at_line(error.into()))?;
         let (scope, _, answer) =
             self.run_metric(caller, model, &test.metric, &query).map_err(at_line)?;

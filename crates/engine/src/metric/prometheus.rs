@@ -68,7 +68,7 @@ impl Engine {
         time: Option<Timestamp>,
     ) -> Result<Released<Json>, EngineError> {
         let selector = read(expression)?;
-        let time = time.unwrap_or_else(|| self.clock.now());
+        let time = time.unwrap_or_else(|| self.clock.wall());
         let hours = match self.grain_of(&selector.metric)? {
             Grain::Minute | Grain::Hour => Some(1),
             Grain::Day => Some(24),
@@ -170,7 +170,7 @@ impl Engine {
     fn prometheus_query(&self, selector: &Selector) -> MetricQuery {
         let mut query = MetricQuery::default();
         query.dimensions.clone_from(&selector.by);
-        query.now = Some(self.clock.now());
+        query.now = Some(self.clock.wall());
         for (label, values) in &selector.filters {
             query = query.filtered(label, values);
         }

@@ -1,8 +1,10 @@
+use crate::release::Canaries;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 /// Which documents of a table a read saw, by the number ([`Seq`](model::Seq)) that a row keeps
 /// for its whole life.
@@ -68,15 +70,35 @@ impl Documents {
 /// What a read saw so far; noted while it runs, by whatever fetches rows.
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// Rows whose reading raises the alarm; `None`: there are none.
+    canaries: Option<Arc<Canaries>>,
+    /// Those of them that go out.
+    touched: Mutex<BTreeMap<String, RoaringTreemap>>,
     tables: Mutex<BTreeMap<String, Documents>>,
     /// Hashes of the people whose rows went out.
     subjects: Mutex<HashSet<u64>>,
 }
 
 impl Seen {
+    /// Nothing seen yet; `canaries` are looked out for.
+    pub(crate) fn watching(canaries: Arc<Canaries>) -> Seen {
+        Seen { canaries: Some(canaries), ..Seen::default() }
+    }
+
     /// Rows that go out, by number.
     pub fn rows(&self, table: &str, numbers: impl IntoIterator<Item = u64>) {
-        self.note(table, Documents::Rows(numbers.into_iter().collect()));
+        let rows: RoaringTreemap = numbers.into_iter().collect();
+        if let Some(canaries) = self.canaries.as_ref().and_then(|all| all.among(table, &rows)) {
+            *self.touched.lock().entry(table.to_owned()).or_default() |= canaries;
+        }
+        self.note(table, Documents::Rows(rows));
+    }
+
+    /// The canaries that go out, by table; empty the next time.
+    pub(crate) fn take_touched(&self) -> Vec<TableRead> {
+        let touched = std::mem::take(&mut *self.touched.lock());
+        let read = |(table, rows)| TableRead { table, documents: Documents::Rows(rows) };
+        touched.into_iter().map(read).collect()
     }
 
     /// All rows below a number that fit the filter are counted or computed with.
@@ -99,6 +121,9 @@ impl Seen {
 
     /// Notes all that another read saw.
     pub(crate) fn add(&self, seen: &Seen) {
+        for (table, rows) in seen.touched.lock().iter() {
+            *self.touched.lock().entry(table.clone()).or_default() |= rows;
+        }
         for (table, documents) in &*seen.tables.lock() {
             self.note(table, documents.clone());
         }

@@ -96,6 +96,16 @@ event_kinds! {
     ChangeRejected = "change_rejected",
     /// Its proposer took it back.
     ChangeWithdrawn = "change_withdrawn",
+    /// Somebody used up what they may be given in a day, for the first time that day.
+    QuotaTripped = "quota_tripped",
+    /// A row that nobody has a reason to read went out; [`Event::read`] says which.
+    CanaryRead = "canary_read",
+    /// A row was marked as one that nobody has a reason to read.
+    CanaryMarked = "canary_marked",
+    /// A target took a notice, or did not for the first time; [`Event::subject`] says which.
+    NoticeSent = "notice_sent",
+    /// An alert was declared, changed, silenced or removed.
+    AlertChanged = "alert_changed",
     /// Somebody reads alone for an hour.
     GlassBroken = "glass_broken",
     /// The audit record was read.

@@ -52,9 +52,9 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use writer::{Options, Queue, Writer};
 
@@ -65,6 +65,8 @@ pub struct AuditLog {
     dir: PathBuf,
     ring: Arc<KeyRing>,
     proofs: Mutex<ProofFile>,
+    /// The latest time of any record when it was opened.
+    latest: Timestamp,
     /// Locked while the log is open.
     _lock: File,
 }
@@ -79,6 +81,19 @@ struct Shared {
     /// The last one that was signed.
     checkpoint: Mutex<Option<Checkpoint>>,
     sinks: Mutex<Vec<SinkStatus>>,
+    /// Who is told at once of what nobody asked for.
+    watcher: OnceLock<Watcher>,
+}
+
+/// Who is told at once; must not block.
+type Watcher = Box<dyn Fn(&Event) + Send + Sync>;
+
+impl Shared {
+    fn tell(&self, event: &Event) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher(event);
+        }
+    }
 }
 
 /// How one of the folders of the record is.
@@ -141,7 +156,9 @@ impl AuditLog {
             durable: AtomicU64::new(opened.state.size()),
             checkpoint: Mutex::new(opened.head.clone()),
             sinks: Mutex::default(),
+            watcher: OnceLock::new(),
         });
+        let latest = opened.state.latest;
         let writer = Writer::new(Arc::clone(&shared), opened, Arc::clone(&ring), clock, options);
         let thread = std::thread::Builder::new()
             .name("audit".to_owned())
@@ -152,6 +169,7 @@ impl AuditLog {
             writer: Mutex::new(Some(thread)),
             dir: dir.to_owned(),
             proofs: Mutex::new(ProofFile::beside(dir)),
+            latest,
             ring,
             _lock: lock,
         };
@@ -280,6 +298,21 @@ impl AuditLog {
         proofs.grow(&self.folder(), &self.ring, size)?;
         let proof = merkle::inclusion_proof(&*proofs, record.0 - 1, size)?;
         Ok((proofs.leaf(record.0 - 1)?, proof))
+    }
+
+    /// Has `watcher` hear at once of what the record itself finds: folders that fail or are back,
+    /// a clock that was set back, records that were lost, and refused log-ins, counted. It must
+    /// not block. Only the first one hears.
+    pub fn watch(&self, watcher: impl Fn(&Event) + Send + Sync + 'static) {
+        if self.shared.watcher.set(Box::new(watcher)).is_err() {
+            tracing::error!("the audit record is watched already");
+        }
+    }
+
+    /// The latest time of any record when this log was opened; [`Timestamp`] of `i64::MIN` for a
+    /// new one.
+    pub fn latest_at_start(&self) -> Timestamp {
+        self.latest
     }
 
     /// How many records are durable.

@@ -94,13 +94,16 @@ impl Queue {
         Ok(())
     }
 
-    /// Moves what was counted to what waits, when it is time.
-    fn end_count(&mut self) {
-        if self.closed || self.counted.due().is_some_and(|due| due <= Instant::now()) {
-            let events = self.counted.take();
-            self.waiting
-                .extend(events.map(|event| Waiting { payload: event.to_payload(), told: None }));
+    /// Moves what was counted to what waits, when it is time; gives it.
+    fn end_count(&mut self) -> Vec<Event> {
+        let is_due = self.counted.due().is_some_and(|due| due <= Instant::now());
+        if !self.closed && !is_due {
+            return Vec::new();
         }
+        let events: Vec<Event> = self.counted.take().collect();
+        let waiting = |event: &Event| Waiting { payload: event.to_payload(), told: None };
+        self.waiting.extend(events.iter().map(waiting));
+        events
     }
 
     pub(super) fn close(&mut self) {
@@ -248,8 +251,11 @@ impl Writer {
             }
         }
         queue.awaited = 0;
-        queue.end_count();
-        (std::mem::take(&mut queue.waiting), queue.closed)
+        let counted = queue.end_count();
+        let (waiting, closed) = (std::mem::take(&mut queue.waiting), queue.closed);
+        drop(queue);
+        counted.iter().for_each(|event| self.shared.tell(event));
+        (waiting, closed)
     }
 
     fn has_news(&self) -> bool {
@@ -268,7 +274,7 @@ impl Writer {
         while rest.peek().is_some() {
             let mut group = Group::after(&self.state);
             let mut members = Vec::new();
-            let at = self.clock.now();
+            let at = self.clock.wall();
             self.admit_clock(&mut group, at);
             while let Some(next) = rest.peek()
                 && (group.is_empty() || group.bytes() + next.payload.len() < GROUP_BYTES_MAX)
@@ -300,7 +306,9 @@ impl Writer {
         } else if !std::mem::replace(&mut self.clock_is_back, true) {
             tracing::error!(back_ms, "the clock went back; is somebody hiding something?");
             let outcome = format!("the clock went back by {back_ms} ms");
-            group.add(at, &Event { outcome, ..Event::new(EventKind::ClockBack) }.to_payload());
+            let event = Event { outcome, ..Event::new(EventKind::ClockBack) };
+            group.add(at, &event.to_payload());
+            self.shared.tell(&event);
         }
     }
 
@@ -312,9 +320,12 @@ impl Writer {
         let outcome = format!("{} end records could not be written", self.lost);
         let event = Event { outcome, ..Event::new(EventKind::RecordsLost) };
         let mut group = Group::after(&self.state);
-        group.add(self.clock.now(), &event.to_payload());
+        group.add(self.clock.wall(), &event.to_payload());
         match self.commit(group) {
-            Ok(()) => self.lost = 0,
+            Ok(()) => {
+                self.lost = 0;
+                self.shared.tell(&event);
+            }
             Err(error) => self.refuse(std::iter::empty(), &error),
         }
     }
@@ -324,6 +335,8 @@ impl Writer {
         if !self.failing {
             self.failing = true;
             tracing::error!(%error, "the audit record cannot be written; reads are refused");
+            let outcome = format!("the record cannot be written, so reads are refused: {error}");
+            self.shared.tell(&Event { outcome, ..Event::new(EventKind::SinkFailed) });
         }
         for member in members {
             match member.told {
@@ -335,6 +348,7 @@ impl Writer {
     }
 
     fn keep(&mut self, event: &Event) {
+        self.shared.tell(event);
         self.kept.push(Waiting { payload: event.to_payload(), told: None });
     }
 
@@ -466,7 +480,7 @@ impl Writer {
                 let checkpoint = Checkpoint::sign(
                     &self.origin,
                     &self.state.tree,
-                    self.clock.now(),
+                    self.clock.wall(),
                     &self.ring.signing_key(),
                 );
                 head::write(&self.sinks[0].dir, &checkpoint)?;
@@ -489,7 +503,7 @@ impl Writer {
         let checkpoint = Checkpoint::sign(
             &self.origin,
             &self.state.tree,
-            self.clock.now(),
+            self.clock.wall(),
             &self.ring.signing_key(),
         );
         let mut group = Group::after(&self.state);

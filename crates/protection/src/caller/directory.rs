@@ -4,7 +4,7 @@ use super::password::Passwords;
 use super::second_factor::{FactorError, FactorUse, Factors};
 use super::stored::{self, StoredCode, StoredKey, StoredPerson, StoredSession};
 use super::throttle::{NameHash, Network, Throttle};
-use super::{AuthError, Caller, Credential, FactorAnswer, Proof};
+use super::{AuthError, Caller, Credential, FactorAnswer, Proof, Role};
 use crate::grant::{Member, Policies};
 use crate::keys::{KeyRing, MacKey, PassphraseCost};
 use crate::records::{RecordError, RecordStore};
@@ -259,6 +259,14 @@ impl Directory {
             address: None,
             purpose: "".into(),
         })
+    }
+
+    /// As [`Directory::on_duty`], with these of the account's roles and no others: those of the
+    /// credential that started the work. `None` also if the account has not all of them any more.
+    pub fn on_duty_as(&self, name: &str, roles: &[Role], duty: &str) -> Option<Caller> {
+        let caller = self.on_duty(name, duty)?;
+        let has_all = roles.iter().all(|role| caller.roles.contains(role));
+        has_all.then(|| Caller { roles: roles.to_vec(), ..caller })
     }
 
     fn remembered_generation(&self, name: &str, password: &str) -> Option<u64> {

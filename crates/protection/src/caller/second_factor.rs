@@ -264,7 +264,10 @@ impl Directory {
         let mut of = self.factors.of.write();
         let mut own = of.get(name).cloned().unwrap_or_default();
         let method = match answer {
-            FactorAnswer::Code(code) => self.check_code_of(name, &mut own, &about, code, now)?,
+            // Phones go by the time of day.
+            FactorAnswer::Code(code) => {
+                self.check_code_of(name, &mut own, &about, code, self.clock.wall())?
+            }
             FactorAnswer::Key { answer, origin } => {
                 let challenge = self.factors.answered(&answer.client_data, name, &about, now)?;
                 let key = own.keys.iter_mut().find(|key| key.id == answer.id);
@@ -363,7 +366,7 @@ impl Directory {
         let confirmed = self.change_factors(by.name(), |own| {
             let sealed = own.offered.take().ok_or(FactorError::NotEnrolled)?;
             let secret = self.factors.open_secret(by.name(), &sealed)?;
-            let step = totp::step_of(&secret, code, self.clock.now(), i64::MIN);
+            let step = totp::step_of(&secret, code, self.clock.wall(), i64::MIN);
             let last_step = step.ok_or(FactorError::Code)?;
             own.totp = Some(StoredTotp { secret: sealed, last_step });
             own.recovery =

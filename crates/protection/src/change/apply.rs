@@ -59,6 +59,8 @@ fn apply_one(policy: &mut Policy, edit: &Edit) -> Result<(), ChangeError> {
         Edit::PasswordReset { person } => {
             member(policy, person)?;
         }
+        Edit::AddRules(more) => policy.set_rules(policy.rules().with(more)?),
+        Edit::RemoveRule(name) => policy.set_rules(policy.rules().without(name)?),
         Edit::Rule { .. } => {}
     }
     Ok(())

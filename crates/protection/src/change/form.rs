@@ -1,6 +1,7 @@
 //! Edits and changes as JSON: in their records and on the wire.
 
 use super::{Change, ChangeId, Edit, State};
+use crate::classify::OwnRules;
 use crate::grant::{FormError, GrantForm, GrantId, Setting, SettingForm};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,10 @@ pub enum EditForm {
         /// Why.
         why: String,
     },
+    /// Rules of the company, as YAML.
+    AddRules(String),
+    /// The name of a rule.
+    RemoveRule(String),
     /// A password.
     PasswordReset {
         /// Whose.
@@ -93,6 +98,8 @@ impl From<&Edit> for EditForm {
                 why: why.clone(),
             },
             Edit::PasswordReset { person } => EditForm::PasswordReset { person: person.clone() },
+            Edit::AddRules(rules) => EditForm::AddRules(rules.to_yaml()),
+            Edit::RemoveRule(name) => EditForm::RemoveRule(name.clone()),
         }
     }
 }
@@ -127,6 +134,8 @@ impl EditForm {
                 why: why.clone(),
             },
             EditForm::PasswordReset { person } => Edit::PasswordReset { person: person.clone() },
+            EditForm::AddRules(yaml) => Edit::AddRules(OwnRules::parse(yaml)?),
+            EditForm::RemoveRule(name) => Edit::RemoveRule(name.clone()),
         })
     }
 }

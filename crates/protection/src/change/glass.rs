@@ -95,7 +95,7 @@ impl Changes {
         let begun = begin(&self.log, &event).ok_or(ChangeError::NotRecorded)?;
         let made_by = glass_mark(change.id);
         change.state = State::Approved { by: change.proposer.clone(), at: now };
-        let done = self.keep(&mut known, change.clone(), now).and_then(|()| {
+        let done = self.keep(&mut known, change.clone()).and_then(|()| {
             self.policies.update(&made_by, now, |policy| apply(policy, &change.edits, now))
         });
         end(&self.log, event, Some(begun), ended(&done));
@@ -103,7 +103,7 @@ impl Changes {
             Ok(made) => State::BrokenGlass { at: now, version: made.version() },
             Err(_) => State::Withdrawn { at: now },
         };
-        self.keep_in_force(&mut known, change.clone(), now);
+        self.keep_in_force(&mut known, change.clone());
         done?;
         tracing::warn!(
             change = change.id.0,

@@ -30,7 +30,6 @@
 mod apply;
 mod form;
 mod glass;
-mod notice;
 mod record;
 mod standing;
 mod workflow;
@@ -40,10 +39,10 @@ mod tests;
 
 pub use form::{ChangeForm, EditForm};
 pub use glass::Glass;
-pub use notice::{Notice, NoticeKind};
 pub use workflow::{Changes, Decided, Outcome};
 
 use crate::caller::Role;
+use crate::classify::{OwnRules, RulesError};
 use crate::grant::{
     Difference, Grant, GrantError, GrantId, Policy, Setting, SettingError, SettingValue,
 };
@@ -87,6 +86,10 @@ pub enum Edit {
         /// To what.
         value: SettingValue,
     },
+    /// Find more in what is written from now on: rules of the company.
+    AddRules(OwnRules),
+    /// Find what a rule of the company finds no more; by its name.
+    RemoveRule(String),
     /// Rule on a field so that more is seen of it. Carried out by the engine.
     Rule {
         /// Of which table.
@@ -133,6 +136,11 @@ impl fmt::Display for Edit {
                 write!(f, "field {field} of {table} becomes {class}, is {before}")
             }
             Edit::PasswordReset { person } => write!(f, "a new password for {person}"),
+            Edit::AddRules(rules) => {
+                let names: Vec<&str> = rules.names().collect();
+                write!(f, "rules added: {}", names.join(", "))
+            }
+            Edit::RemoveRule(name) => write!(f, "rule removed: {name}"),
         }
     }
 }
@@ -363,6 +371,9 @@ pub enum ChangeError {
     /// The setting is none.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// A rule makes no sense, or is not there.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
     /// The catalog failed.
     #[error(transparent)]
     Records(#[from] RecordError),
@@ -390,5 +401,9 @@ fn lines_of(difference: &Difference) -> Vec<String> {
             .iter()
             .map(|change| format!("{}: {} -> {}", change.setting.as_str(), change.old, change.new)),
     );
+    lines.extend(difference.rules.iter().map(|rule| match rule.is_added {
+        true => format!("rule {}: none -> {}", rule.name, rule.finds),
+        false => format!("rule {}: {} -> none", rule.name, rule.finds),
+    }));
     lines
 }

@@ -4,6 +4,7 @@ use super::apply::difference;
 use super::{Change, ChangeError, ChangeForm, ChangeId, Edit, State, lines_of};
 use crate::grant::{Action, Policy, PolicyHistory};
 use crate::keys::hex;
+use crate::notice::NoticeKind;
 use aws_lc_rs::digest;
 use model::Timestamp;
 use std::collections::BTreeSet;
@@ -69,6 +70,32 @@ pub(super) fn seen_now(change: Change, policy: &Policy, now: Timestamp) -> Chang
         lines_of(&difference) == change.effect && difference.beneficiaries == change.beneficiaries
     });
     if same { change } else { Change { state: State::Stale, ..change } }
+}
+
+/// The notice about what just became of `change`; `None` where nobody has to be told.
+pub(super) fn notice_of(change: &Change) -> Option<(NoticeKind, String)> {
+    let (id, proposer) = (change.id, &change.proposer);
+    Some(match &change.state {
+        State::Waiting => match change.confirm_from {
+            Some(from) => (
+                NoticeKind::TimeLock,
+                format!(
+                    "change {id} of {proposer} has nobody else to approve it; {proposer} may \
+                     confirm it from {from} on. If nobody knows of it: clerestory change reject {id}"
+                ),
+            ),
+            None => (NoticeKind::Waiting, format!("change {id} of {proposer} waits for approval")),
+        },
+        State::Applied { by, .. } if by != proposer || change.confirm_from.is_some() => (
+            NoticeKind::Applied,
+            format!("change {id} of {proposer}, approved by {by}, is in force"),
+        ),
+        State::BrokenGlass { .. } => (
+            NoticeKind::BrokenGlass,
+            format!("{proposer} broke the glass (change {id}) and reads alone for an hour"),
+        ),
+        _ => return None,
+    })
 }
 
 /// A mark of everything that a change shows to whoever decides.

@@ -1,8 +1,10 @@
 use super::*;
 use crate::audit::{AuditFilter, AuditLog};
 use crate::caller::{Caller, PresenceProof};
+use crate::classify::Classifier;
 use crate::grant::{Action, Classes, Member, Policies, Policy, RowFilter, Tables, Who};
 use crate::keys::KeyRing;
+use crate::notice::{NoticeKind, Notices};
 use crate::records::{MemoryRecords, RecordStore};
 use model::{Clock, ManualClock, TableName};
 use std::fmt::Write;
@@ -18,6 +20,7 @@ struct House {
     policies: Arc<Policies>,
     log: Arc<AuditLog>,
     clock: Arc<ManualClock>,
+    notices: Arc<Notices>,
     changes: Changes,
 }
 
@@ -49,8 +52,20 @@ fn house_of(people: &[(&str, &[Role])]) -> House {
     let ring = Arc::new(KeyRing::in_memory());
     let log = AuditLog::open(&dir.path().join("audit"), ring, as_clock);
     let log = Arc::new(log.unwrap());
-    let changes = open(&policies, &log, &records, &clock);
-    House { _dir: dir, records, policies, log, clock, changes }
+    let notices = notices(&policies, &records, &clock);
+    let changes = open(&policies, &log, &records, &clock, &notices);
+    House { _dir: dir, records, policies, log, clock, notices, changes }
+}
+
+fn notices(
+    policies: &Arc<Policies>,
+    records: &Arc<MemoryRecords>,
+    clock: &Arc<ManualClock>,
+) -> Arc<Notices> {
+    let records = Arc::<MemoryRecords>::clone(records) as Arc<dyn RecordStore>;
+    let clock = Arc::<ManualClock>::clone(clock) as Arc<dyn Clock>;
+    let ring = Arc::new(KeyRing::in_memory());
+    Arc::new(Notices::open(records, Arc::clone(policies), ring, clock).unwrap())
 }
 
 fn open(
@@ -58,10 +73,12 @@ fn open(
     log: &Arc<AuditLog>,
     records: &Arc<MemoryRecords>,
     clock: &Arc<ManualClock>,
+    notices: &Arc<Notices>,
 ) -> Changes {
     let records = Arc::<MemoryRecords>::clone(records) as Arc<dyn RecordStore>;
     let clock = Arc::<ManualClock>::clone(clock) as Arc<dyn Clock>;
-    Changes::open(Arc::clone(policies), Arc::clone(log), records, clock).unwrap()
+    let (policies, log) = (Arc::clone(policies), Arc::clone(log));
+    Changes::open(policies, log, records, clock, Arc::clone(notices)).unwrap()
 }
 
 impl House {
@@ -255,7 +272,7 @@ fn one_person_alone_waits_a_day_in_which_others_are_told() {
     let house = house_of(&[("adm", &[Role::Administrator, Role::Guardian]), ("ana", &[])]);
     house.clock.advance(8 * DAY);
     let id = house.waiting("adm", role("ana", Role::Analyst));
-    let notice = &house.changes.undelivered()[0];
+    let notice = &house.notices.list(1)[0];
     assert_eq!(notice.kind, NoticeKind::TimeLock);
     assert!(notice.text.contains("adm may confirm it from"), "{}", notice.text);
     let early = house.approve("adm", id).unwrap_err();
@@ -367,7 +384,7 @@ fn glass_is_broken_alone_for_an_hour_once_a_day() {
     let change = smash(&special).unwrap();
     assert_eq!(change.state.as_str(), "break-glass");
     assert_eq!(house.reaches("eng", Class::Special), Some(Action::Read), "read, never export");
-    let notice = &house.changes.notices(&house.caller("adm"), 10).unwrap()[0];
+    let notice = &house.notices.list(10)[0];
     assert_eq!(notice.kind, NoticeKind::BrokenGlass);
     assert!(matches!(smash(&special), Err(ChangeError::GlassAgain)));
     house.clock.advance(HOUR);
@@ -390,7 +407,7 @@ fn a_ruling_or_password_is_carried_out_elsewhere_once_approved() {
     let id = house.waiting("adm", reset);
     assert!(house.changes.to_carry_out().is_empty());
     house.approve("gua", id).unwrap();
-    let again = open(&house.policies, &house.log, &house.records, &house.clock);
+    let again = open(&house.policies, &house.log, &house.records, &house.clock, &house.notices);
     assert_eq!(again.to_carry_out()[0].id, id, "also after a crash");
     house.changes.carried_out(id).unwrap();
     assert_eq!(house.state(id), "applied");
@@ -421,14 +438,12 @@ fn changes_outlive_a_restart_also_in_the_middle() {
     let change = house.changes.show(&house.caller("adm"), waiting).unwrap().0;
     let half = Change { state: State::Approved { by: "gua".into(), at: Timestamp(1) }, ..change };
     record::put(&*house.records, &half).unwrap();
-    let again = open(&house.policies, &house.log, &house.records, &house.clock);
+    let again = open(&house.policies, &house.log, &house.records, &house.clock, &house.notices);
     let states: Vec<_> =
         again.list(&house.caller("adm")).unwrap().iter().map(|one| one.state.as_str()).collect();
     assert_eq!(states, ["applied", "waiting"]);
-    assert_eq!(again.undelivered().len(), 3);
-    again.delivered(2).unwrap();
-    let again = open(&house.policies, &house.log, &house.records, &house.clock);
-    assert_eq!(again.undelivered().len(), 2);
+    let kept = notices(&house.policies, &house.records, &house.clock);
+    assert_eq!((kept.list(9).len(), kept.list(9)), (3, house.notices.list(9)));
 }
 
 #[test]
@@ -444,7 +459,8 @@ fn before_the_first_row_everything_is_instant() {
     done.unwrap();
     let policies = Arc::new(policies);
     let records = Arc::new(MemoryRecords::new());
-    let changes = open(&policies, &house.log, &records, &house.clock);
+    let notices = notices(&policies, &records, &house.clock);
+    let changes = open(&policies, &house.log, &records, &house.clock, &notices);
     let adm = Caller::for_test_of(&policies, "adm");
     let now_analyst = changes.propose(&adm, vec![role("adm", Role::Analyst)], "set-up").unwrap();
     assert!(matches!(now_analyst, Outcome::Applied(_)));
@@ -546,4 +562,57 @@ fn a_disabled_account_comes_back_through_two_people() {
     assert_eq!(house.reaches("ana", Class::Open), None);
     house.approve("gua", id).unwrap();
     assert_eq!(house.reaches("ana", Class::Open), Some(Action::Read));
+}
+
+const LOYALTY: &str = r"
+texts:
+  - name: loyalty number
+    kind: loyalty
+    class: personal
+    pattern: '\bLC-[0-9]{8}\b'
+    takes: ['paid with ‹LC-20190426›']
+";
+
+/// Whether the number of a loyalty card is found.
+fn finds(classifier: &Classifier) -> bool {
+    let mut found = Vec::new();
+    classifier.find_in_text("refund to LC-20190427", &mut found);
+    !found.is_empty()
+}
+
+#[test]
+fn a_rule_of_ones_own_is_added_at_once_and_removed_by_two() {
+    let house = house();
+    let classifier = Classifier::standard();
+    house.policies.classify_with(&classifier);
+    let rules = OwnRules::parse(LOYALTY).unwrap();
+    let add = || Edit::AddRules(rules.clone());
+    assert!(matches!(house.propose("adm", add()), Err(ChangeError::MayNotPropose)));
+    assert!(!finds(&classifier));
+    assert!(matches!(house.propose("gua", add()), Ok(Outcome::Applied(_))));
+    assert!(finds(&classifier), "at once");
+    assert!(matches!(house.propose("gua", add()), Err(ChangeError::NoEffect)));
+    // The next start knows it, too.
+    let records = Arc::<MemoryRecords>::clone(&house.records) as Arc<dyn RecordStore>;
+    let again = Policies::open(records, house.clock.now()).unwrap();
+    let other = Classifier::standard();
+    again.classify_with(&other);
+    assert!(finds(&other) && *again.current().rules() == *house.policies.current().rules());
+
+    let unknown = Edit::RemoveRule("loyalty".into());
+    assert!(matches!(house.propose("gua", unknown), Err(ChangeError::Rules(_))));
+    let id = house.waiting("gua", Edit::RemoveRule("loyalty number".into()));
+    let change = house.changes.show(&house.caller("gus"), id).unwrap().0;
+    let line = r"rule loyalty number: loyalty, personal, in text, \bLC-[0-9]{8}\b -> none";
+    assert_eq!(change.effect, [line]);
+    assert!(finds(&classifier), "nobody agreed yet");
+    house.approve("gus", id).unwrap();
+    assert!(!finds(&classifier) && house.policies.current().rules().is_empty());
+
+    // To change one is to remove it and to add another, in one step that waits.
+    house.propose("gua", add()).unwrap();
+    let changed = OwnRules::parse(&LOYALTY.replace("{8}", "{8,}")).unwrap();
+    let edits = vec![Edit::RemoveRule("loyalty number".into()), Edit::AddRules(changed)];
+    let outcome = house.changes.propose(&house.caller("gua"), edits, "longer numbers").unwrap();
+    assert!(matches!(outcome, Outcome::Waiting(change) if change.effect.len() == 2));
 }

@@ -1,12 +1,13 @@
 use super::apply::{apply, difference, with_ends};
 use super::record::{begin, end, event, has_a_say};
 use super::standing::{
-    approvers_beside, check_reason, ended, finish_after_crash, mark_of, seen_now,
+    approvers_beside, check_reason, ended, finish_after_crash, mark_of, notice_of, seen_now,
 };
-use super::{Change, ChangeError, ChangeId, Edit, Notice, State, lines_of, notice, record};
+use super::{Change, ChangeError, ChangeId, Edit, State, lines_of, record};
 use crate::audit::{AuditLog, Event, EventKind};
 use crate::caller::{Caller, PresenceProof};
 use crate::grant::{Action, Difference, Policies, Policy};
+use crate::notice::Notices;
 use crate::records::{RecordError, RecordStore};
 use model::{Clock, Timestamp};
 use parking_lot::Mutex;
@@ -24,13 +25,13 @@ pub struct Changes {
     pub(super) policies: Arc<Policies>,
     pub(super) log: Arc<AuditLog>,
     records: Arc<dyn RecordStore>,
+    notices: Arc<Notices>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) state: Mutex<Known>,
 }
 
 pub(super) struct Known {
     pub(super) changes: BTreeMap<ChangeId, Change>,
-    notices: Vec<Notice>,
 }
 
 impl Known {
@@ -57,7 +58,7 @@ pub struct Decided {
 }
 
 impl Changes {
-    /// Reads all changes and notices.
+    /// Reads all changes; who has to know of one is told by `notices`.
     ///
     /// # Errors
     /// If the records cannot be read.
@@ -66,14 +67,15 @@ impl Changes {
         log: Arc<AuditLog>,
         records: Arc<dyn RecordStore>,
         clock: Arc<dyn Clock>,
+        notices: Arc<Notices>,
     ) -> Result<Changes, RecordError> {
         let mut changes = record::list(&*records)?;
         let history = policies.history();
         for change in changes.values_mut() {
             finish_after_crash(change, &history);
         }
-        let known = Known { changes, notices: notice::list(&*records)? };
-        Ok(Changes { policies, log, records, clock, state: Mutex::new(known) })
+        let state = Mutex::new(Known { changes });
+        Ok(Changes { policies, log, records, notices, clock, state })
     }
 
     /// Puts edits in force if they widen nothing, else has them wait for a second person.
@@ -127,7 +129,9 @@ impl Changes {
             return Err(ChangeError::Mixed);
         }
         let may = |edit: &Edit| match edit {
-            Edit::Rule { .. } => by.may(Action::Rule, now),
+            Edit::Rule { .. } | Edit::AddRules(_) | Edit::RemoveRule(_) => {
+                by.may(Action::Rule, now)
+            }
             Edit::PasswordReset { .. } => by.may(Action::ManagePeople, now),
             _ => has_a_say(by, now),
         };
@@ -198,7 +202,7 @@ impl Changes {
             ..event(EventKind::ChangeProposed, by, &change.edits, Some(change.id))
         };
         let begun = begin(&self.log, &event).ok_or(ChangeError::NotRecorded)?;
-        let kept = self.keep(&mut known, change.clone(), now);
+        let kept = self.keep(&mut known, change.clone());
         end(&self.log, event, Some(begun), ended(&kept));
         kept?;
         Ok(Outcome::Waiting(Box::new(change)))
@@ -340,7 +344,7 @@ impl Changes {
         let approver = by.name().to_owned();
         let waiting = change.clone();
         change.state = State::Approved { by: approver.clone(), at: now };
-        self.keep(known, change.clone(), now)?;
+        self.keep(known, change.clone())?;
         if change.edits.iter().any(Edit::is_elsewhere) {
             return Ok(Decided { change });
         }
@@ -352,17 +356,17 @@ impl Changes {
                 && difference.beneficiaries == change.beneficiaries;
             if same { Ok(()) } else { Err(ChangeError::NotWhatWasSeen) }
         });
-        let made = made.inspect_err(|_| self.keep_in_force(known, waiting, now))?;
+        let made = made.inspect_err(|_| self.keep_in_force(known, waiting))?;
         change.state = State::Applied { by: approver, at: now, version: Some(made.version()) };
-        self.keep_in_force(known, change.clone(), now);
+        self.keep_in_force(known, change.clone());
         Ok(Decided { change })
     }
 
     /// As [`Changes::keep`], where the policy says already what became of the change: if this
     /// cannot be written now, the next start finds it out.
-    pub(super) fn keep_in_force(&self, known: &mut Known, change: Change, now: Timestamp) {
+    pub(super) fn keep_in_force(&self, known: &mut Known, change: Change) {
         let id = change.id;
-        if let Err(error) = self.keep(known, change.clone(), now) {
+        if let Err(error) = self.keep(known, change.clone()) {
             tracing::error!(%error, change = id.0, "what became of a change is not written down");
             known.changes.insert(id, change);
         }
@@ -380,7 +384,7 @@ impl Changes {
             return Err(ChangeError::NotWaiting { id, state: change.state.as_str() });
         };
         change.state = State::Applied { by: by.clone(), at: now, version: None };
-        self.keep(&mut known, change.clone(), now)?;
+        self.keep(&mut known, change.clone())?;
         Ok(change)
     }
 
@@ -440,42 +444,10 @@ impl Changes {
         let change = Change { state, ..self.waiting(&known, id, now)? };
         let event = event(kind, by, &change.edits, Some(id));
         let begun = begin(&self.log, &event);
-        let kept = self.keep(&mut known, change.clone(), now);
+        let kept = self.keep(&mut known, change.clone());
         end(&self.log, event, begun, ended(&kept));
         kept?;
         Ok(change)
-    }
-
-    /// The notices that were not delivered yet, oldest first.
-    pub fn undelivered(&self) -> Vec<Notice> {
-        let known = self.state.lock();
-        known.notices.iter().filter(|notice| notice.delivered_at.is_none()).cloned().collect()
-    }
-
-    /// The newest notices, newest first, for everybody with a credential: everybody is told.
-    ///
-    /// # Errors
-    /// If the credential has ended.
-    pub fn notices(&self, by: &Caller, limit: usize) -> Result<Vec<Notice>, ChangeError> {
-        if by.is_expired(self.clock.now()) {
-            return Err(ChangeError::CallerExpired);
-        }
-        Ok(self.state.lock().notices.iter().rev().take(limit).cloned().collect())
-    }
-
-    /// Says that a notice has reached its targets.
-    ///
-    /// # Errors
-    /// If that cannot be written down; it is then delivered again.
-    pub fn delivered(&self, id: u64) -> Result<(), RecordError> {
-        let mut known = self.state.lock();
-        let Some(notice) = known.notices.iter_mut().find(|notice| notice.id == id) else {
-            return Ok(());
-        };
-        let delivered = Notice { delivered_at: Some(self.clock.now()), ..notice.clone() };
-        notice::put(&*self.records, &delivered)?;
-        *notice = delivered;
-        Ok(())
     }
 
     fn waiting(&self, known: &Known, id: ChangeId, now: Timestamp) -> Result<Change, ChangeError> {
@@ -488,19 +460,10 @@ impl Changes {
     }
 
     /// Writes a change down, with the notice of what became of it.
-    pub(super) fn keep(
-        &self,
-        known: &mut Known,
-        change: Change,
-        now: Timestamp,
-    ) -> Result<(), ChangeError> {
+    pub(super) fn keep(&self, known: &mut Known, change: Change) -> Result<(), ChangeError> {
         record::put(&*self.records, &change)?;
-        if let Some((kind, text)) = notice::about(&change) {
-            let id = known.notices.last().map_or(0, |last| last.id) + 1;
-            let notice = Notice { id, at: now, kind, change: change.id, text, delivered_at: None };
-            tracing::warn!(change = change.id.0, kind = kind.as_str(), "notice about a change");
-            notice::put(&*self.records, &notice)?;
-            known.notices.push(notice);
+        if let Some((kind, text)) = notice_of(&change) {
+            self.notices.raise_change(kind, change.id, text)?;
         }
         known.changes.insert(change.id, change);
         Ok(())
@@ -510,9 +473,6 @@ impl Changes {
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.state.lock();
-        f.debug_struct("Changes")
-            .field("changes", &known.changes.len())
-            .field("notices", &known.notices.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Changes").field("changes", &known.changes.len()).finish_non_exhaustive()
     }
 }

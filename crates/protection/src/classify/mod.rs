@@ -34,13 +34,14 @@ mod words;
 
 pub use companions::Companion;
 pub(crate) use normal::normalise;
-pub use own_rules::{OwnRules, RulesError};
+pub use own_rules::{OwnRule, OwnRules, RulesError};
 
 use model::{Class, FieldType, Values};
 use names::Names;
 use parking_lot::RwLock;
 use rule::{FieldRule, HintWords, RuleSet};
 use rule_file::RuleFile;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use text::TextScanner;
@@ -53,6 +54,7 @@ pub struct Classifier {
 
 /// Rules of one moment; see [`Classifier::rules`].
 pub(crate) struct Rules {
+    own_set: RuleSet,
     own: Names,
     text: TextScanner,
 }
@@ -103,6 +105,17 @@ pub struct FieldFacts<'a> {
     pub ty: FieldType,
     /// Raw values of it; may be empty.
     pub values: &'a Values,
+}
+
+/// One kind of values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindSummary {
+    /// Prefix of pseudonyms and tags.
+    pub kind: &'static str,
+    /// The strictest class that a rule gives it; `None`: it is known by its shape alone.
+    pub class: Option<Class>,
+    /// How many rules find it.
+    pub rules: usize,
 }
 
 /// What the classifier says about a field.
@@ -183,6 +196,27 @@ impl Classifier {
         *self.rules.write() = rules;
     }
 
+    /// What there is to find: each kind with the strictest class that a rule gives it, and how many
+    /// rules do. What is recognised by its shape alone has no rule.
+    pub fn kinds(&self) -> Vec<KindSummary> {
+        let rules = self.rules();
+        let standard = standard();
+        let fields = standard.set.fields.iter().chain(&rules.own_set.fields);
+        let texts = standard.set.texts.iter().chain(&rules.own_set.texts);
+        let by_rule = fields
+            .map(|rule| (rule.kind, rule.class))
+            .chain(texts.map(|rule| (rule.kind, rule.class)))
+            .filter(|(kind, _)| !kind.is_empty());
+        let by_shape = kind::all().into_iter().map(|kind| (kind, None));
+        let mut kinds: BTreeMap<&'static str, KindSummary> = BTreeMap::new();
+        for (kind, class) in by_rule.map(|(kind, class)| (kind, Some(class))).chain(by_shape) {
+            let known = kinds.entry(kind).or_insert(KindSummary { kind, class: None, rules: 0 });
+            known.class = known.class.max(class);
+            known.rules += usize::from(class.is_some());
+        }
+        kinds.into_values().collect()
+    }
+
     /// Rules on a field by its name and type, then by what most of its values look like.
     pub fn rule_on_field(&self, facts: &FieldFacts<'_>) -> Verdict {
         self.rules().rule_on_field(facts)
@@ -222,7 +256,7 @@ impl Rules {
         set.fields.extend(own.set.fields.iter().cloned());
         set.texts.extend(own.set.texts.iter().cloned());
         let names = Names::new(own.set.fields.clone(), standard.words.noise.clone());
-        Rules { text: TextScanner::new(&set), own: names }
+        Rules { text: TextScanner::new(&set), own: names, own_set: own.set.clone() }
     }
 
     /// As [`Classifier::find`].

@@ -1,6 +1,7 @@
 use super::rule::RuleSet;
 use super::rule_file::{FieldText, RuleFile, TextText};
 use super::standard;
+use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 
@@ -71,6 +72,54 @@ pub enum RulesError {
         OwnRules::RULES_MAX
     )]
     TooMany,
+    /// Another rule has this name.
+    #[error(
+        "there is a rule `{0}` already, which says something else; remove it in the same change"
+    )]
+    Taken(String),
+    /// No rule has this name.
+    #[error("there is no rule `{0}`; see: clerestory rule own list")]
+    NoRule(String),
+}
+
+/// One rule of a company as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRule<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The kind of values that it finds.
+    pub kind: &'a str,
+    /// The class that they get.
+    pub class: &'a str,
+    /// The names of fields that it is about; empty: it is about text.
+    pub fields: &'a [String],
+    /// The pattern of values, or the name of a check.
+    pub looks_like: Option<&'a str>,
+    /// Examples that it takes.
+    pub takes: &'a [String],
+    /// Examples that it leaves.
+    pub leaves: &'a [String],
+}
+
+impl fmt::Display for OwnRule<'_> {
+    /// What it finds and where, without its examples: somebody may have taken them from life.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.kind, self.class)?;
+        match self.fields {
+            [] => f.write_str(", in text")?,
+            fields => write!(f, ", in fields {}", fields.join(" "))?,
+        }
+        self.looks_like.map_or(Ok(()), |looks| write!(f, ", {looks}"))
+    }
+}
+
+/// As rules are written, without what the standard ones have beside them.
+#[derive(Serialize)]
+struct WrittenRules<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    fields: &'a [FieldText],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    texts: &'a [TextText],
 }
 
 impl OwnRules {
@@ -98,27 +147,97 @@ impl OwnRules {
             let reason = "`words` is for the standard rules only".to_owned();
             return Err(RulesError::Form { line: line_of(yaml, "words"), reason });
         }
-        if file.fields.len() + file.texts.len() > Self::RULES_MAX {
+        OwnRules::compile(file.fields, file.texts, yaml)
+    }
+
+    /// Checks each rule; `yaml` is where lines are looked up.
+    fn compile(
+        fields: Vec<FieldText>,
+        texts: Vec<TextText>,
+        yaml: &str,
+    ) -> Result<OwnRules, RulesError> {
+        if fields.len() + texts.len() > Self::RULES_MAX {
             return Err(RulesError::TooMany);
         }
         let mut names: Vec<&str> = Vec::new();
-        let all = file.fields.iter().map(|rule| &rule.name);
-        for name in all.chain(file.texts.iter().map(|rule| &rule.name)) {
+        let all = fields.iter().map(|rule| &rule.name);
+        for name in all.chain(texts.iter().map(|rule| &rule.name)) {
             if name.trim().is_empty() || names.contains(&name.as_str()) {
                 return Err(fault(yaml, name, "each rule needs a name of its own".to_owned()));
             }
             names.push(name);
         }
         let mut set = RuleSet::default();
-        for text in &file.fields {
+        for text in &fields {
             let rule = compile_field(text).map_err(|reason| fault(yaml, &text.name, reason))?;
             set.fields.push(rule);
         }
-        for text in &file.texts {
+        for text in &texts {
             let rule = compile_text(text).map_err(|reason| fault(yaml, &text.name, reason))?;
             set.texts.push(rule);
         }
-        Ok(OwnRules { fields: file.fields, texts: file.texts, set })
+        Ok(OwnRules { fields, texts, set })
+    }
+
+    /// The same rules as a text that [`OwnRules::parse`] reads; empty where there is none.
+    pub fn to_yaml(&self) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
+        let written = WrittenRules { fields: &self.fields, texts: &self.texts };
+        serde_norway::to_string(&written).expect("texts and lists of texts only")
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.texts.is_empty()
+    }
+
+    /// These rules and `more`; what is there already, word by word, is there once.
+    ///
+    /// # Errors
+    /// If a rule of the same name says something else, or they are too many together.
+    pub fn with(&self, more: &OwnRules) -> Result<OwnRules, RulesError> {
+        let (mut fields, mut texts) = (self.fields.clone(), self.texts.clone());
+        fields.extend(more.fields.iter().filter(|rule| !self.fields.contains(rule)).cloned());
+        texts.extend(more.texts.iter().filter(|rule| !self.texts.contains(rule)).cloned());
+        let mut names: Vec<&String> = fields.iter().map(|rule| &rule.name).collect();
+        names.extend(texts.iter().map(|rule| &rule.name));
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(RulesError::Taken(twice[0].clone()));
+        }
+        let together = OwnRules::compile(fields, texts, "")?;
+        let is_small = together.to_yaml().len() <= Self::BYTES_MAX;
+        if is_small { Ok(together) } else { Err(RulesError::TooMany) }
+    }
+
+    /// These rules but the one called `name`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn without(&self, name: &str) -> Result<OwnRules, RulesError> {
+        let mut fields = self.fields.clone();
+        let mut texts = self.texts.clone();
+        fields.retain(|rule| rule.name != name);
+        texts.retain(|rule| rule.name != name);
+        if fields.len() + texts.len() == self.fields.len() + self.texts.len() {
+            return Err(RulesError::NoRule(name.to_owned()));
+        }
+        OwnRules::compile(fields, texts, "")
+    }
+
+    /// The rules of `self` that are not among those of `other`, word by word.
+    pub fn not_in<'a>(&'a self, other: &'a OwnRules) -> impl Iterator<Item = OwnRule<'a>> {
+        let fields = self.fields.iter().filter(|rule| !other.fields.contains(rule));
+        let texts = self.texts.iter().filter(|rule| !other.texts.contains(rule));
+        fields.map(FieldText::shown).chain(texts.map(TextText::shown))
+    }
+
+    /// All rules, those on fields first.
+    pub fn iter(&self) -> impl Iterator<Item = OwnRule<'_>> {
+        let texts = self.texts.iter().map(TextText::shown);
+        self.fields.iter().map(FieldText::shown).chain(texts)
     }
 
     /// Whether all that `before` finds is found by these rules too, because each of its rules is
@@ -133,6 +252,42 @@ impl OwnRules {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let texts = self.texts.iter().map(|rule| rule.name.as_str());
         self.fields.iter().map(|rule| rule.name.as_str()).chain(texts)
+    }
+}
+
+impl PartialEq for OwnRules {
+    fn eq(&self, other: &OwnRules) -> bool {
+        self.fields == other.fields && self.texts == other.texts
+    }
+}
+
+impl Eq for OwnRules {}
+
+impl FieldText {
+    fn shown(&self) -> OwnRule<'_> {
+        OwnRule {
+            name: &self.name,
+            kind: &self.kind,
+            class: &self.class,
+            fields: &self.fields,
+            looks_like: self.pattern.as_deref().or(self.check.as_deref()),
+            takes: &self.takes,
+            leaves: &self.leaves,
+        }
+    }
+}
+
+impl TextText {
+    fn shown(&self) -> OwnRule<'_> {
+        OwnRule {
+            name: &self.name,
+            kind: &self.kind,
+            class: &self.class,
+            fields: &[],
+            looks_like: self.pattern.as_deref().or(self.check.as_deref()),
+            takes: &self.takes,
+            leaves: &self.leaves,
+        }
     }
 }
 
@@ -277,6 +432,34 @@ texts:
         let changed = OwnRules::parse(&LOYALTY.replace("{8}", "{8,}")).unwrap();
         assert!(one.keeps_all_of(&none) && one.keeps_all_of(&one));
         assert!(!none.keeps_all_of(&one) && !changed.keeps_all_of(&one));
+    }
+
+    #[test]
+    fn rules_are_written_as_they_are_read() {
+        let both = OwnRules::parse(&format!(
+            "{LOYALTY}{}",
+            one("kind: name; class: personal; fields: [pet]; takes: [pet=Rex]")
+        ))
+        .unwrap();
+        assert_eq!(OwnRules::parse(&both.to_yaml()).unwrap(), both);
+        assert_eq!(OwnRules::default().to_yaml(), "");
+        let said: Vec<String> = both.iter().map(|rule| rule.to_string()).collect();
+        assert_eq!(
+            said,
+            ["name, personal, in fields pet", r"loyalty, personal, in text, \bLC-[0-9]{8}\b"]
+        );
+    }
+
+    #[test]
+    fn rules_come_and_go_by_name() {
+        let one = OwnRules::parse(LOYALTY).unwrap();
+        assert_eq!(one.with(&one).unwrap(), one, "the same again is nothing new");
+        let changed = OwnRules::parse(&LOYALTY.replace("{8}", "{8,}")).unwrap();
+        assert_eq!(one.with(&changed), Err(RulesError::Taken("loyalty number".into())));
+        let none = one.without("loyalty number").unwrap();
+        assert!(none.is_empty() && one.without("loyalty").is_err());
+        assert_eq!(one.not_in(&none).count() + none.not_in(&one).count(), 1);
+        assert_eq!(none.with(&changed).unwrap(), changed);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use model::{Class, FieldType};
 use regex::bytes::Regex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// All rules that are asked together.
@@ -86,7 +86,7 @@ pub(super) struct TextRule {
 }
 
 /// Where the pattern of a rule is asked.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Place {
     /// From the start of the anchor on.

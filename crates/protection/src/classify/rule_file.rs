@@ -8,7 +8,7 @@ use super::text::{self, TextScanner};
 use super::{Hints, checks};
 use model::{Class, FieldType};
 use regex::bytes::{Regex, RegexBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A file of rules, not yet compiled.
@@ -23,44 +23,49 @@ pub(super) struct RuleFile {
 }
 
 /// A rule on fields as it is written.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FieldText {
     pub(super) name: String,
     #[serde(default)]
-    kind: String,
-    class: String,
-    fields: Vec<String>,
+    pub(super) kind: String,
+    pub(super) class: String,
+    pub(super) fields: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     types: Option<Vec<String>>,
-    check: Option<String>,
-    pattern: Option<String>,
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) check: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pattern: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     in_text: bool,
-    takes: Vec<String>,
-    #[serde(default)]
-    leaves: Vec<String>,
+    pub(super) takes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) leaves: Vec<String>,
 }
 
 /// A rule on text as it is written.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TextText {
     pub(super) name: String,
-    kind: String,
-    class: String,
-    #[serde(default)]
+    pub(super) kind: String,
+    pub(super) class: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) anchors: Vec<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     after: Vec<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unless_after: Vec<String>,
     #[serde(default, rename = "value")]
     place: Place,
-    pattern: Option<String>,
-    check: Option<String>,
-    takes: Vec<String>,
-    #[serde(default)]
-    leaves: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pattern: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) check: Option<String>,
+    pub(super) takes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) leaves: Vec<String>,
 }
 
 /// The longest pattern, in bytes.

@@ -3,6 +3,7 @@
 use super::reach::clipped;
 use super::{Grant, Policy, Setting, SettingValue, Way};
 use crate::caller::Role;
+use crate::classify::OwnRule;
 use model::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -48,6 +49,17 @@ pub struct SettingChange {
     pub tightens: bool,
 }
 
+/// A rule of the company that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleChange {
+    /// Its name.
+    pub name: String,
+    /// What it finds, in words.
+    pub finds: String,
+    /// Whether it is new; else it is gone.
+    pub is_added: bool,
+}
+
 /// The exact difference between two versions of the policy, seen from one moment on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
@@ -57,6 +69,8 @@ pub struct Difference {
     pub losses: Vec<Gain>,
     /// Settings that differ.
     pub settings: Vec<SettingChange>,
+    /// Rules of the company that are new or gone.
+    pub rules: Vec<RuleChange>,
     /// The people who gain.
     pub beneficiaries: BTreeSet<String>,
 }
@@ -74,6 +88,7 @@ impl Difference {
             beneficiaries: beneficiaries(&gains, new, now),
             losses: self::gains(new, old, now),
             settings: settings.collect(),
+            rules: rules(old, new),
             gains,
         }
     }
@@ -81,13 +96,33 @@ impl Difference {
     /// Whether nobody can do more, and nothing is hidden from anybody. Never wrong when it says
     /// yes; may say no to a step that only several old grants together cover.
     pub fn is_tightening(&self) -> bool {
-        self.gains.is_empty() && self.settings.iter().all(|setting| setting.tightens)
+        // A rule can only raise, so that one more hides and one less shows.
+        self.gains.is_empty()
+            && self.settings.iter().all(|setting| setting.tightens)
+            && self.rules.iter().all(|rule| rule.is_added)
     }
 
     /// Whether nothing differs in effect.
     pub fn is_empty(&self) -> bool {
-        self.gains.is_empty() && self.losses.is_empty() && self.settings.is_empty()
+        self.gains.is_empty()
+            && self.losses.is_empty()
+            && self.settings.is_empty()
+            && self.rules.is_empty()
     }
+}
+
+fn rules(old: &Policy, new: &Policy) -> Vec<RuleChange> {
+    if Arc::ptr_eq(&old.rules, &new.rules) {
+        return Vec::new();
+    }
+    let change = |is_added| {
+        move |rule: OwnRule<'_>| {
+            let (name, finds) = (rule.name.to_owned(), rule.to_string());
+            RuleChange { name, finds, is_added }
+        }
+    };
+    let gone = old.rules.not_in(&new.rules).map(change(false));
+    gone.chain(new.rules.not_in(&old.rules).map(change(true))).collect()
 }
 
 fn gains(old: &Policy, new: &Policy, now: Timestamp) -> Vec<Gain> {
@@ -314,6 +349,21 @@ mod tests {
             new.add_grant(over);
         });
         assert_eq!(over, [""; 0]);
+    }
+
+    #[test]
+    fn one_rule_more_tightens_and_one_less_does_not() {
+        let rules = crate::classify::OwnRules::parse(
+            "texts: [{name: n, kind: k, class: personal, pattern: 'x1', takes: ['‹x1›']}]",
+        );
+        let old = house();
+        let mut new = old.clone();
+        new.set_rules(rules.unwrap());
+        let there = Difference::between(&old, &new, NOW);
+        assert!(there.is_tightening() && !there.is_empty());
+        assert_eq!(there.rules[0].finds, "k, personal, in text, x1");
+        let back = Difference::between(&new, &old, NOW);
+        assert!(!back.is_tightening() && !back.rules[0].is_added);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
     Purpose, Quota, RowFilter, Setting, SettingError, SettingValue, Settings, Tables, Test, Who,
 };
 use crate::caller::Role;
+use crate::classify::{OwnRules, RulesError};
 use crate::keys::{from_hex, hex};
 use model::{Class, TableName, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub enum FormError {
     /// A setting that does not exist or is of another type.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// Rules that make no sense, or do not do what their examples say.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
 }
 
 /// A [`Grant`] as JSON.
@@ -383,6 +387,9 @@ pub struct PolicyForm {
     grants: BTreeMap<u64, GrantForm>,
     members: BTreeMap<String, MemberForm>,
     settings: BTreeMap<String, SettingForm>,
+    /// The company's own rules as YAML; empty: none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    rules: String,
 }
 
 /// A [`SettingValue`] as JSON.
@@ -433,6 +440,7 @@ impl PolicyForm {
             settings: settings
                 .map(|(setting, value)| (setting.as_str().to_owned(), value.into()))
                 .collect(),
+            rules: policy.rules.to_yaml(),
         }
     }
 
@@ -449,11 +457,8 @@ impl PolicyForm {
         from_hex::<32>(&self.before).is_some_and(|hash| hash == *before)
     }
 
-    /// The policy; `shared` are the members of the version before, kept once if nothing changed.
-    pub(super) fn to_policy(
-        &self,
-        shared: Option<Arc<BTreeMap<String, Member>>>,
-    ) -> Result<Policy, FormError> {
+    /// The policy; members and rules are shared with the version `before` if they are the same.
+    pub(super) fn to_policy(&self, before: Option<&Policy>) -> Result<Policy, FormError> {
         let grants = self.grants.iter().map(|(id, form)| Ok((GrantId(*id), form.to_grant()?)));
         let members = self.members.iter().map(|(name, form)| Ok((name.clone(), form.to_member()?)));
         let members: BTreeMap<String, Member> = members.collect::<Result<_, FormError>>()?;
@@ -467,11 +472,15 @@ impl PolicyForm {
             made_by: self.made_by.clone(),
             grants: grants.collect::<Result<_, FormError>>()?,
             next_grant: self.next_grant,
-            members: match shared {
-                Some(shared) if *shared == members => shared,
+            members: match before {
+                Some(before) if *before.members == members => Arc::clone(&before.members),
                 _ => Arc::new(members),
             },
             settings,
+            rules: match before {
+                Some(before) if before.rules.to_yaml() == self.rules => Arc::clone(&before.rules),
+                _ => Arc::new(OwnRules::parse(&self.rules)?),
+            },
         }))
     }
 }

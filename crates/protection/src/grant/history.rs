@@ -3,14 +3,15 @@
 use super::form::PolicyForm;
 use super::{Policy, Reach, Setting, SettingValue};
 use crate::change::ChangeError;
+use crate::classify::Classifier;
 use crate::records::{RecordError, RecordStore};
 use aws_lc_rs::digest;
 use model::{Class, TableName, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The kind of record: one for each version, never overwritten. The id is the version.
 const POLICY: &str = "policy";
@@ -27,6 +28,8 @@ pub struct Policies {
     last: Mutex<[u8; 32]>,
     /// Whether the node never held a row.
     founding: AtomicBool,
+    /// Who finds what the policy's own rules say.
+    classifier: OnceLock<Classifier>,
 }
 
 /// The kind of the record that says that founding is over; there is one or none.
@@ -43,7 +46,15 @@ impl Policies {
             in_force: Arc::new(InForce::new(policy)),
             last: Mutex::new([0; 32]),
             founding: AtomicBool::new(false),
+            classifier: OnceLock::new(),
         }
+    }
+
+    /// Has `classifier` know the company's own rules, now and after every change of them: what is
+    /// sealed after a change is in force is sealed by it.
+    pub fn classify_with(&self, classifier: &Classifier) {
+        let known = self.classifier.get_or_init(|| classifier.clone());
+        known.adopt(&self.current().rules);
     }
 
     /// Reads all versions. A node without one begins with [`Policy::standard`].
@@ -56,8 +67,8 @@ impl Policies {
         let mut last = [0; 32];
         for (place, (id, bytes)) in records.list(POLICY)?.into_iter().enumerate() {
             let form = PolicyForm::from_record(&bytes).map_err(|_| damaged())?;
-            let shared = versions.last().map(|before| Arc::clone(&before.members));
-            let policy = form.to_policy(shared).map_err(|_| damaged())?;
+            let before = versions.last().map(|before| &**before);
+            let policy = form.to_policy(before).map_err(|_| damaged())?;
             let follows = form.follows(&last) && policy.version == place as u64 + 1;
             if !follows || id != record_id(policy.version) {
                 return Err(damaged());
@@ -73,6 +84,7 @@ impl Policies {
                 history: RwLock::new(PolicyHistory { versions }),
                 last: Mutex::new(last),
                 founding,
+                classifier: OnceLock::new(),
             },
             None => {
                 let mut start = Policy::standard();
@@ -172,6 +184,11 @@ impl Policies {
             *last = hash(&bytes);
         }
         let next = Arc::new(next);
+        if let Some(classifier) = self.classifier.get()
+            && next.rules != before.rules
+        {
+            classifier.adopt(&next.rules);
+        }
         self.history.write().versions.push(Arc::clone(&next));
         self.in_force.replace(Arc::clone(&next));
         Ok(next)

@@ -41,7 +41,7 @@ mod lattice_tests;
 
 pub use action::Action;
 pub use classes::Classes;
-pub use difference::{Difference, Gain, Holder, SettingChange};
+pub use difference::{Difference, Gain, Holder, RuleChange, SettingChange};
 pub use form::{
     ConditionForm, FormError, GrantForm, MemberForm, PolicyForm, PurposeForm, QuotaForm,
     SettingForm,

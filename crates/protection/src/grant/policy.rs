@@ -1,6 +1,7 @@
 use super::roles::standard_grants;
 use super::{Action, Classes, Grant, Settings, Who};
 use crate::caller::{Caller, Role};
+use crate::classify::OwnRules;
 use model::{TableName, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -54,6 +55,8 @@ pub struct Policy {
     /// Versions share what they have in common: companies have many accounts.
     pub(super) members: Arc<BTreeMap<String, Member>>,
     pub(super) settings: Settings,
+    /// The rules that the company added to the standard ones.
+    pub(super) rules: Arc<OwnRules>,
     index: Index,
 }
 
@@ -83,11 +86,13 @@ impl Policy {
             next_grant,
             members: Arc::default(),
             settings: Settings::default(),
+            rules: Arc::default(),
         })
     }
 
     pub(super) fn from_parts(parts: PolicyParts) -> Policy {
-        let PolicyParts { version, since, made_by, grants, next_grant, members, settings } = parts;
+        let PolicyParts { version, since, made_by, grants, next_grant, members, settings, rules } =
+            parts;
         let mut policy = Policy {
             version,
             since,
@@ -96,6 +101,7 @@ impl Policy {
             next_grant,
             members,
             settings,
+            rules,
             index: Index::default(),
         };
         policy.make_index();
@@ -144,6 +150,11 @@ impl Policy {
         &self.settings
     }
 
+    /// The rules that the company added to the standard ones.
+    pub fn rules(&self) -> &Arc<OwnRules> {
+        &self.rules
+    }
+
     /// The roles of `person` at `now`; none where there is no such account, or it is disabled.
     pub fn roles_of(&self, person: &str, now: Timestamp) -> Vec<Role> {
         self.members.get(person).map(|member| member.roles_at(now)).unwrap_or_default()
@@ -154,11 +165,12 @@ impl Policy {
         self.members.get(person).is_some_and(|member| !member.disabled)
     }
 
-    /// Whether grants, accounts and settings are those of `other`, whatever their numbers.
+    /// Whether grants, accounts, settings and rules are those of `other`, whatever their numbers.
     pub(crate) fn says_the_same_as(&self, other: &Policy) -> bool {
         let terms = |policy: &Policy| policy.grants.values().cloned().collect::<HashSet<Grant>>();
         self.members == other.members
             && self.settings == other.settings
+            && self.rules == other.rules
             && self.grants.len() == other.grants.len()
             && terms(self) == terms(other)
     }
@@ -296,6 +308,7 @@ pub(super) struct PolicyParts {
     pub(super) next_grant: u64,
     pub(super) members: Arc<BTreeMap<String, Member>>,
     pub(super) settings: Settings,
+    pub(super) rules: Arc<OwnRules>,
 }
 
 /// The steps that a change is made of. Each keeps the version: the next one is given when the
@@ -329,6 +342,11 @@ impl Policy {
     /// The settings, to change them.
     pub(crate) fn settings_mut(&mut self) -> &mut Settings {
         &mut self.settings
+    }
+
+    /// The company's own rules from now on.
+    pub(crate) fn set_rules(&mut self, rules: OwnRules) {
+        self.rules = Arc::new(rules);
     }
 }
 

@@ -2,6 +2,7 @@
 //! changes them alone.
 
 use crate::caller::OidcSettings;
+use crate::notice::Target;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -113,7 +114,7 @@ impl Setting {
             Setting::Listeners => "addresses off loopback to listen on (always TLS)",
             Setting::TlsOnLoopback => "TLS on loopback too",
             Setting::AuditSinks => "where the audit record is written a second time",
-            Setting::Notify => "who is told out of band: webhooks, e-mail addresses",
+            Setting::Notify => "who is told out of band: webhooks, Slack, e-mail",
             Setting::KeyExport => "whether keys may leave the node",
             Setting::BreakGlass => "whether one person alone may read for an hour",
             Setting::Oidc => "the company's identity provider, and what its groups may do here",
@@ -179,6 +180,12 @@ impl Setting {
                     (1..=1000).contains(&entry.len()) && !entry.chars().any(char::is_control)
                 };
                 let parsed = || OidcSettings::parse(entries.iter().map(String::as_str));
+                let are_targets = || {
+                    let targets = entries.iter().map(|entry| Target::parse(entry));
+                    let names: Option<BTreeSet<String>> =
+                        targets.map(|target| Some(target.ok()?.name)).collect();
+                    names.is_some_and(|names| names.len() == entries.len())
+                };
                 match self {
                     Setting::Oidc if parsed().is_err() => wrong(
                         "issuer=URL (https), client_id=ID, name=CLAIM, roles=CLAIM and \
@@ -187,6 +194,7 @@ impl Setting {
                     Setting::Listeners if !entries.iter().all(is_address) => {
                         wrong("addresses with ports, such as 192.0.2.7:9200 or [::]:9200")
                     }
+                    Setting::Notify if !are_targets() => wrong(Target::FORM),
                     _ if entries.len() > 100 || !entries.iter().all(is_text) => {
                         wrong("up to 100 texts of 1 to 1000 bytes without control characters")
                     }

@@ -308,6 +308,17 @@ impl KeyRing {
         self.keys().by_id(Family::of_file(purpose), id).is_some()
     }
 
+    /// The whole ring sealed under a passphrase, as a ring file: who has both can read every copy
+    /// of the data folder. The ring itself stays as it is.
+    ///
+    /// # Errors
+    /// If the passphrase is too short.
+    pub fn export(&self, passphrase: Zeroizing<String>) -> Result<String, KeyError> {
+        let unlock = Unlock::Passphrase(passphrase);
+        let kms = unlock.kms(Path::new(""), PassphraseCost::STANDARD);
+        ring_file::sealed_text(&self.id(), &self.keys(), &*kms)
+    }
+
     /// Seals the ring under a fresh root key of another keeper, or of the same one again. From
     /// then on the former keeper opens only older copies of the ring file.
     ///

@@ -60,6 +60,17 @@ pub(super) struct Opened {
 
 /// Writes a ring file under a fresh root key.
 pub(super) fn seal(path: &Path, id: &str, keys: &Keys, kms: &dyn Kms) -> Result<Sealed, KeyError> {
+    let (root, file) = sealed(id, keys, kms)?;
+    file.write(path)?;
+    Ok(Sealed { path: path.to_owned(), root, file })
+}
+
+/// The text of a ring file under a fresh root key, for somebody to take away.
+pub(super) fn sealed_text(id: &str, keys: &Keys, kms: &dyn Kms) -> Result<String, KeyError> {
+    Ok(sealed(id, keys, kms)?.1.to_text())
+}
+
+fn sealed(id: &str, keys: &Keys, kms: &dyn Kms) -> Result<(RootKey, RingFile), KeyError> {
     let mut root = RootKey::default();
     rand::fill(root.as_mut_slice()).expect("the system gives random bytes");
     let wrapped = kms.wrap(&root, id)?;
@@ -72,8 +83,7 @@ pub(super) fn seal(path: &Path, id: &str, keys: &Keys, kms: &dyn Kms) -> Result<
         checksum: String::new(),
     };
     let file = file.with_keys(&root, keys);
-    file.write(path)?;
-    Ok(Sealed { path: path.to_owned(), root, file })
+    Ok((root, file))
 }
 
 /// Reads and opens a ring file.
@@ -142,10 +152,13 @@ impl RingFile {
         if now == self.checksum { Ok(()) } else { Err(KeyError::RingChanged(path.to_owned())) }
     }
 
+    fn to_text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("strings and numbers only") + "\n"
+    }
+
     /// Puts it in the place of what is there, durably and whole.
     pub(super) fn write(&self, path: &Path) -> Result<(), KeyError> {
-        let text = serde_json::to_string_pretty(self).expect("strings and numbers only") + "\n";
-        replace(path, text.as_bytes())
+        replace(path, self.to_text().as_bytes())
             .map_err(|source| KeyError::io("write the key ring", path, source))
     }
 }

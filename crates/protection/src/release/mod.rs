@@ -12,6 +12,8 @@
 //! * Least group, quota and end come from the very grants that were chosen, never mixed from
 //!   several.
 
+mod alarm;
+mod canary;
 mod cover;
 mod meter;
 mod near;
@@ -22,13 +24,16 @@ mod scope_tests;
 #[cfg(test)]
 mod tests;
 
+pub use canary::{Canaries, Canary};
 pub use cover::{CacheKey, RowScope};
 pub use permit::{Kept, Permit, Released};
 
 use crate::audit::{AuditError, AuditLog, Event, EventKind, FieldTouched};
 use crate::caller::Caller;
 use crate::grant::{Action, Policies};
+use crate::notice::Notices;
 use crate::records::{RecordError, RecordStore};
+use alarm::Alarm;
 use cover::{Covered, cover};
 use meter::Meter;
 use model::{Class, Clock, Field, Table, TableId, Timestamp};
@@ -42,6 +47,7 @@ pub struct Guard {
     policies: Arc<Policies>,
     meter: Arc<Meter>,
     answers: Arc<Answers>,
+    alarm: Alarm,
     clock: Arc<dyn Clock>,
 }
 
@@ -172,6 +178,9 @@ pub enum Denied {
     /// Without a record there is no answer.
     #[error("the audit record cannot be written, so nothing is answered; try again later")]
     AuditUnavailable(#[source] AuditError),
+    /// Without an alarm no canary leaves.
+    #[error("an alarm cannot be written down, so nothing is answered; try again later")]
+    AlarmUnavailable(#[source] RecordError),
     /// Without a count there is no quota.
     #[error("the quota cannot be counted, so nothing is answered; try again later")]
     MeterUnavailable(#[source] RecordError),
@@ -180,7 +189,14 @@ pub enum Denied {
 impl Guard {
     /// A guard that asks `policies`, writes to `log`, and counts quotas in memory only.
     pub fn new(log: Arc<AuditLog>, policies: Arc<Policies>, clock: Arc<dyn Clock>) -> Guard {
-        Guard { log, policies, meter: Arc::default(), answers: Arc::default(), clock }
+        let (meter, answers, alarm) = (Arc::default(), Arc::default(), Alarm::default());
+        Guard { log, policies, meter, answers, alarm, clock }
+    }
+
+    /// The same guard, which looks out for these canaries and tells people outside.
+    #[must_use]
+    pub fn alarming(self, canaries: Arc<Canaries>, notices: Arc<Notices>) -> Guard {
+        Guard { alarm: Alarm { notices: Some(notices), canaries }, ..self }
     }
 
     /// As [`Guard::new`], with the counts of quotas kept in `records`.
@@ -220,6 +236,7 @@ impl Guard {
         let covered = match checked {
             Ok(covered) => covered,
             Err(denied) => {
+                self.alarm.quota_tripped(&self.log, caller, &denied, now);
                 let outcome = format!("denied: {denied}");
                 let event = Event { kind: EventKind::ReadDenied, outcome, ..event };
                 if let Err(error) = self.log.append(&event) {

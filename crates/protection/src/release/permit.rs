@@ -1,3 +1,4 @@
+use super::alarm::Alarm;
 use super::cover::{CacheKey, Covered, RowScope, cover};
 use super::meter::Meter;
 use super::near::Answers;
@@ -29,6 +30,7 @@ pub struct Permit {
     policy_now: Arc<InForce>,
     meter: Arc<Meter>,
     answers: Arc<Answers>,
+    alarm: Alarm,
     clock: Arc<dyn Clock>,
     seen: Seen,
     ended: AtomicBool,
@@ -56,8 +58,9 @@ impl Permit {
             policy_now: Arc::clone(guard.policies.in_force()),
             meter: Arc::clone(&guard.meter),
             answers: Arc::clone(&guard.answers),
+            alarm: guard.alarm.clone(),
             clock: Arc::clone(&guard.clock),
-            seen: Seen::default(),
+            seen: Seen::watching(Arc::clone(&guard.alarm.canaries)),
             ended: AtomicBool::new(false),
         }
     }
@@ -181,13 +184,18 @@ impl Permit {
         let now = self.clock.now();
         let checked = self
             .still_valid()
-            .and_then(|()| self.meter.charge_answer(name, &self.quotas, rows, bytes, now));
+            .and_then(|()| self.meter.charge_answer(name, &self.quotas, rows, bytes, now))
+            .and_then(|()| {
+                let canaries = self.seen.take_touched();
+                self.alarm.canary_read(&self.log, &self.caller, canaries, self.record)
+            });
         match checked {
             Ok(()) => {
                 self.end("released", rows, bytes);
                 Ok(Released(value))
             }
             Err(denied) => {
+                self.alarm.quota_tripped(&self.log, &self.caller, &denied, now);
                 self.end(&format!("nothing released: {denied}"), 0, 0);
                 Err(denied)
             }
@@ -199,6 +207,7 @@ impl Permit {
         let seen = Seen::default();
         seen.add(&self.seen);
         let caller = self.caller.name().into();
+        let seen = Box::new(seen);
         let kept = Kept { value, rows, bytes, seen, caller, key: self.cache_key() };
         self.seen.take();
         self.end("kept for its caller, nothing released yet", 0, 0);
@@ -258,7 +267,7 @@ pub struct Kept<T> {
     value: T,
     rows: u64,
     bytes: u64,
-    seen: Seen,
+    seen: Box<Seen>,
     caller: Box<str>,
     key: CacheKey,
 }

@@ -3,6 +3,8 @@ use crate::audit::{AuditFilter, Record};
 use crate::caller::Role;
 use crate::grant::Policy;
 use crate::keys::KeyRing;
+use crate::notice::NoticeKind;
+use crate::records::MemoryRecords;
 use expect_test::{Expect, expect};
 use model::{FieldName, FieldType, Intake, ManualClock, Schema, TableKind, TableName, Timestamp};
 use std::fmt::Write;
@@ -220,4 +222,86 @@ fn who_may_not_read_learns_nothing() {
     assert!(matches!(denied, Err(Denied::NotFound { .. })), "a table outside the intent");
     let writes = intent(Action::Write, &[]);
     assert!(matches!(house.guard.authorise(&analyst, writes), Err(Denied::Action { .. })));
+}
+
+/// A house whose guard tells of canaries and quotas.
+fn alarming_house(policies: Policies) -> (House, Arc<Canaries>, Arc<Notices>) {
+    let house = house_of(policies);
+    let records: Arc<dyn RecordStore> = Arc::new(MemoryRecords::new());
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&house.clock);
+    let canaries = Arc::new(Canaries::open(Arc::clone(&records)).unwrap());
+    let (policies, ring) = (Arc::clone(&house.policies), Arc::new(KeyRing::in_memory()));
+    let notices = Arc::new(Notices::open(records, policies, ring, clock).unwrap());
+    let House { _dir, log, policies, guard, clock } = house;
+    let guard = guard.alarming(Arc::clone(&canaries), Arc::clone(&notices));
+    (House { _dir, log, policies, guard, clock }, canaries, notices)
+}
+
+#[test]
+fn a_canary_that_goes_out_is_told_before_it_leaves() {
+    let (house, canaries, notices) = alarming_house(Policies::fixed(Policy::standard()));
+    let (ada, gua) =
+        (Caller::for_test("ada", &[Role::Analyst]), Caller::for_test("gua", &[Role::Guardian]));
+    assert!(canaries.mark(&gua, "events", 7, Timestamp(1)).unwrap());
+    assert!(!canaries.mark(&gua, "events", 7, Timestamp(2)).unwrap(), "once");
+    let read = |rows: &[u64]| {
+        let wanted = intent(Action::Read, &[("status", Use::Output)]);
+        let permit = house.guard.authorise(&ada, wanted).unwrap();
+        permit.seen().rows("events", rows.iter().copied());
+        permit.release((), rows.len() as u64, 0).unwrap();
+    };
+    read(&[1, 2, 3]);
+    assert!(notices.list(9).is_empty());
+    // Counted with, and not given out.
+    let permit =
+        house.guard.authorise(&ada, intent(Action::Aggregate, &[("status", Use::Group)])).unwrap();
+    permit.seen().all_below("events", 100);
+    permit.release((), 1, 0).unwrap();
+    assert!(notices.list(9).is_empty());
+    read(&[6, 7, 8]);
+    // An answer that is kept goes out when it is released.
+    let permit = || {
+        let wanted = intent(Action::Read, &[("status", Use::Output)]);
+        house.guard.authorise(&ada, wanted).unwrap()
+    };
+    let first = permit();
+    first.seen().rows("events", [7]);
+    let kept = first.keep((), 1, 0);
+    assert_eq!(notices.list(9)[0].times, 1);
+    permit().release_kept(&kept).unwrap();
+    let notice = notices.list(9).remove(0);
+    assert_eq!((notice.kind, notice.times), (NoticeKind::Canary, 2));
+    assert!(notice.text.starts_with("ada was given a canary of events"), "{}", notice.text);
+    assert_eq!(format!("{canaries:?}"), "Canaries(1)");
+    let told: Vec<Record> = records(&house)
+        .into_iter()
+        .filter(|record| record.event.kind == EventKind::CanaryRead)
+        .collect();
+    assert_eq!((told.len(), told[0].event.who.as_str()), (2, "ada"));
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_told_once_a_day() {
+    let mut policy = Policy::standard().with_member("ada", &[]);
+    let mut grant = crate::grant::Grant::new(
+        crate::grant::Who::Person("ada".into()),
+        crate::grant::Tables::All,
+        Action::Read,
+        crate::grant::Classes::up_to(Class::Open),
+    );
+    grant.quota.rows = Some(2);
+    policy.add_grant(grant);
+    let (house, _, notices) = alarming_house(Policies::fixed(policy));
+    let ada = Caller::for_test("ada", &[]);
+    let read = |rows: u64| {
+        let wanted = intent(Action::Read, &[("status", Use::Output)]);
+        house.guard.authorise(&ada, wanted).and_then(|permit| permit.release((), rows, 0).map(drop))
+    };
+    assert!(read(2).is_ok() && notices.list(9).is_empty());
+    assert!(read(1).is_err() && read(1).is_err());
+    let notice = notices.list(9).remove(0);
+    assert_eq!((notice.kind, notice.times), (NoticeKind::Quota, 2));
+    assert!(notice.text.contains("ada used up a quota of 2 rows a day"), "{}", notice.text);
+    let told = |record: &&Record| record.event.kind == EventKind::QuotaTripped;
+    assert_eq!(records(&house).iter().filter(told).count(), 1);
 }

@@ -93,10 +93,12 @@ fn notices(notices: &[Value]) -> Markup {
             @if notices.is_empty() { (frame::empty("Nothing", html! { "Broken glass, time locks and widenings are told here and to the targets of the setting " code { "notify" } "." })) }
             @else {
                 ul.panel.alarm-list { @for notice in notices {
-                    @let is_bad = matches!(text(notice, "kind"), "broken_glass" | "time_lock");
+                    @let is_bad = !matches!(text(notice, "kind"), "waiting" | "applied" | "alert" | "test");
+                    @let change = whole(notice, "change");
                     li {
                         span class={ "dot " (if is_bad { "bad" } else { "warn" }) } {}
-                        a href=(link_to(whole(notice, "change"))) { (with_short_times(text(notice, "text"))) }
+                        @if change > 0 { a href=(link_to(change)) { (with_short_times(text(notice, "text"))) } }
+                        @else { (with_short_times(text(notice, "text"))) }
                         span.hint {
                             (time(text(notice, "at")))
                             @if text(notice, "delivered_at").is_empty() { " · not delivered" } @else { " · delivered" }

@@ -26,7 +26,15 @@ const TABS: &[(&str, &str)] = &[
     ("role", "Give a role"),
     ("setting", "Change a setting"),
     ("password_reset", "Reset a password"),
+    ("add_rules", "Add rules"),
 ];
+const RULES_EXAMPLE: &str = r"texts:
+  - name: loyalty number
+    kind: loyalty
+    class: personal
+    pattern: '\bLC-[0-9]{8}\b'
+    takes: ['paid with ‹LC-20190426›']
+    leaves: ['LC-2019']";
 const ROLES: [&str; 4] = ["analyst", "engineer", "guardian", "administrator"];
 /// What a grant may allow on data; and what people with a duty need.
 const ACTIONS: &[&str] = &[
@@ -83,6 +91,11 @@ fn render(
         "role" => role_fields(form),
         "setting" => setting_fields(call, caller, form),
         "revoke" => revoke_fields(call, caller, form),
+        "add_rules" => rules_fields(form),
+        "remove_rule" => html! {
+            input type="hidden" name="name" value=(form.text("name"));
+            p.change-text { "Remove the rule " (form.text("name")) ": what it finds is not hidden any more in what is written from then on" }
+        },
         "drop_role" | "enable" | "password_reset" => person_fields(kind, form),
         _ => return Err(ApiError::not_found("There is no such kind of change.")),
     };
@@ -197,6 +210,15 @@ fn setting_fields(call: &Call<'_>, caller: &Caller, form: &Form) -> Markup {
     }
 }
 
+fn rules_fields(form: &Form) -> Markup {
+    html! {
+        label { span { "Rules, as YAML" }
+            textarea name="yaml" rows="14" spellcheck="false" required placeholder=(RULES_EXAMPLE) { (form.text("yaml")) }
+        }
+        p.hint { "Each rule is held to its own examples before it counts. It can only hide more: nothing that is hidden becomes readable by it." }
+    }
+}
+
 fn revoke_fields(call: &Call<'_>, caller: &Caller, form: &Form) -> Markup {
     let grants = backend::grants(&call.app.engine, caller).unwrap_or_default();
     let wanted = form.text("grant");
@@ -243,6 +265,8 @@ fn read_edit(call: &Call<'_>, caller: &Caller, form: &Form) -> Result<Value, Api
         "drop_role" => json!({ "drop_role": { "person": person, "role": form.text("role") } }),
         "enable" => json!({ "enable": { "person": person } }),
         "password_reset" => json!({ "password_reset": { "person": person } }),
+        "add_rules" => json!({ "add_rules": form.text("yaml") }),
+        "remove_rule" => json!({ "remove_rule": form.text("name") }),
         "revoke" => json!({ "revoke": number("the grant", form.text("grant"))? }),
         "setting" => {
             let policy = backend::policy(&call.app.engine, caller)?;

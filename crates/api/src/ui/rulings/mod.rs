@@ -1,6 +1,7 @@
 //! Rulings: the fields that wait for a person, and one field with its past and its next ruling.
 
 mod field;
+mod own;
 mod queue;
 
 pub(in crate::ui) use field::{page, rule};

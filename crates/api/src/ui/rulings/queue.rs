@@ -1,6 +1,6 @@
 //! The queue: what waits, what the classifier proposes, what values look like.
 
-use super::{link_to, state};
+use super::{link_to, own, state};
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::route::Call;
@@ -52,6 +52,7 @@ pub(in crate::ui) fn list(call: &Call<'_>, caller: &Caller) -> Answer {
                     (agreement(table, &ruled))
                 }
             }
+            (own::section(call, caller))
         };
         Ok(Page::new(caller, Section::Rulings, "Rulings").reply(content))
     })

@@ -136,7 +136,7 @@ impl Walk {
             }
         }
         // In the order in which they were written, names deciding among equals.
-        waiting.sort_by(|(_, one), (_, other)| one.written_ms.cmp(&other.written_ms));
+        waiting.sort_by_key(|(_, file)| file.written_ms);
         for number in 0..waiting.len() {
             self.tell_lag(&waiting[number..]);
             let (table, file) = &waiting[number];

@@ -22,8 +22,8 @@ pub(crate) use csv_rows::text_type;
 pub use csv_rows::{Written, is_number, is_whole};
 pub use form::{Contents, Packing};
 pub use lines::{Line, LineReader};
-pub use parquet_rows::ParquetDocuments;
 pub(crate) use parquet_rows::text_of;
+pub use parquet_rows::{NumberedDocument, ParquetDocuments};
 pub(crate) use stored::is_loopback;
 pub use stored::{BucketKey, Place};
 

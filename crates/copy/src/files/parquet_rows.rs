@@ -17,11 +17,15 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Rows that are decoded at once: of wide rows fewer, by what the file says about its size.
 const BATCH_ROWS_MAX: usize = 8_192;
 /// About so many bytes are decoded at once.
 const BATCH_BYTES: i64 = 4 << 20;
+
+/// A row's number, counted from 1, and the row as a JSON object or why it cannot be one.
+pub type NumberedDocument = (u64, Result<String, String>);
 
 /// The rows of a Parquet file of this machine, one JSON object each.
 #[expect(missing_debug_implementations, reason = "it holds rows")]
@@ -51,7 +55,7 @@ impl ParquetDocuments {
     ///
     /// # Errors
     /// If the file cannot be read any further.
-    pub fn next_document(&mut self) -> Result<Option<(u64, Result<String, String>)>, ParquetError> {
+    pub fn next_document(&mut self) -> Result<Option<NumberedDocument>, ParquetError> {
         loop {
             if let Some((columns, rows)) = &self.batch
                 && self.at < *rows
@@ -197,8 +201,8 @@ fn values(array: &ArrayRef) -> Result<Values, ParquetError> {
     let date = Timestamp(TimeUnit::Millisecond, None);
     Ok(match array.data_type() {
         Null => Values::Null,
-        Boolean => Values::Bool(array.clone()),
-        UInt64 => Values::Huge(array.clone()),
+        Boolean => Values::Bool(Arc::clone(array)),
+        UInt64 => Values::Huge(Arc::clone(array)),
         Dictionary(_, inner) => return values(&to(inner)?),
         RunEndEncoded(_, inner) => return values(&to(inner.data_type())?),
         Date32 | Date64 | Timestamp(_, None) => Values::Date(to(&date)?),
@@ -218,7 +222,7 @@ fn values(array: &ArrayRef) -> Result<Values, ParquetError> {
         other => match column_type(other) {
             ColumnType::Long => Values::Long(to(&Int64)?),
             ColumnType::Double => Values::Double(to(&Float64)?),
-            _ => Values::Nested(array.clone()),
+            _ => Values::Nested(Arc::clone(array)),
         },
     })
 }

@@ -16,6 +16,7 @@ usage: cargo xtask <task>
 tasks:
   check                 fmt, clippy, floor plan, links, words, doc; deny and machete where installed
   bench [options]       the whole server under load: events/s, bytes on disk, memory, latencies
+  bench metrics         every declared metric, from tiles and from rows alone
                         (cargo xtask bench --help)
 ";
 

@@ -1,3 +1,4 @@
+use crate::journal::Journal;
 use crate::server::Server;
 use anyhow::{Result, anyhow, bail};
 use demo::{Chunk, Fleet};
@@ -19,26 +20,39 @@ pub(crate) struct Ingested {
 /// Bodies made ahead, so that the generator never makes a client wait.
 const AHEAD: usize = 8;
 
-/// Sends all events. One thread makes bodies, `clients` threads send them.
-pub(crate) fn run(server: &Server, fleet: &Fleet, batch: u64, clients: usize) -> Result<Ingested> {
+/// Sends all events that the journal does not have yet. One thread makes bodies, `clients` threads
+/// send them.
+pub(crate) fn run(
+    server: &Server,
+    fleet: &Fleet,
+    batch: u64,
+    clients: usize,
+    journal: &Journal,
+) -> Result<Ingested> {
     let authorization = server.authorization("engineer")?;
-    let (queue, chunks) = sync_channel::<Chunk>(AHEAD);
+    let (queue, chunks) = sync_channel::<(u64, Chunk)>(AHEAD);
     let chunks = Mutex::new(chunks);
     let start = Instant::now();
     let sent = std::thread::scope(|scope| {
         let senders: Vec<_> = (0..clients.max(1))
-            .map(|_| scope.spawn(|| send_all(server, &authorization, &chunks)))
+            .map(|_| scope.spawn(|| send_all(server, &authorization, &chunks, journal)))
             .collect();
         let all = fleet.settings().events;
         let mut next = 0;
         let mut making_seconds = 0.0;
         while next < all {
             let end = (next + batch.max(1)).min(all);
+            if journal.has(next) {
+                next = end;
+                continue;
+            }
             let making = Instant::now();
             let chunk = fleet.events(next..end);
             making_seconds += making.elapsed().as_secs_f64();
             // Refused only when every client has failed; their error is told below.
-            if queue.send(chunk).is_err() || senders.iter().any(|sender| sender.is_finished()) {
+            if queue.send((next, chunk)).is_err()
+                || senders.iter().any(|sender| sender.is_finished())
+            {
                 break;
             }
             next = end;
@@ -74,12 +88,17 @@ struct Sent {
     making_seconds: f64,
 }
 
-fn send_all(server: &Server, authorization: &str, chunks: &Mutex<Receiver<Chunk>>) -> Result<Sent> {
+fn send_all(
+    server: &Server,
+    authorization: &str,
+    chunks: &Mutex<Receiver<(u64, Chunk)>>,
+    journal: &Journal,
+) -> Result<Sent> {
     const PATH: &str = "/events/_bulk?filter_path=errors";
     let mut sent = Sent::default();
     loop {
         let next = chunks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(chunk) = next else { return Ok(sent) };
+        let Ok((first, chunk)) = next else { return Ok(sent) };
         let start = Instant::now();
         let answer = server.post(PATH, authorization, "application/x-ndjson", &chunk.body)?;
         sent.request_ms.push(start.elapsed().as_secs_f64() * 1e3);
@@ -87,6 +106,7 @@ fn send_all(server: &Server, authorization: &str, chunks: &Mutex<Receiver<Chunk>
         if answer["errors"] != false {
             bail!("the server refused a document of the demo");
         }
+        journal.note(first)?;
         sent.events += chunk.documents;
         sent.bytes += chunk.body.len() as u64;
     }

@@ -12,19 +12,34 @@
 mod audit;
 mod classifier;
 mod ingest;
+mod journal;
+mod metrics;
 mod questions;
 mod server;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use demo::{Fleet, FleetSettings};
 use ingest::Ingested;
+use journal::Journal;
 use server::Server;
 use std::path::PathBuf;
 
-/// Loads demo events over HTTP `_bulk`, then asks twelve questions
+/// What is asked once the events are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Twelve questions of all kinds
+    Questions,
+    /// Every declared metric, from tiles and from rows alone; both answers have to be equal
+    Metrics,
+}
+
+/// Loads demo events over HTTP `_bulk`, then asks
 #[derive(Debug, Parser)]
 struct Options {
+    /// What to ask
+    #[arg(value_enum, default_value_t = Part::Questions)]
+    part: Part,
     /// How many events
     #[arg(long, default_value_t = 10_000_000)]
     events: u64,
@@ -49,13 +64,14 @@ struct Options {
     /// Measure the audit record alone, over so many reads
     #[arg(long, value_name = "READS", num_args = 0..=1, default_missing_value = "200000")]
     audit: Option<u64>,
-    /// Folder to work in; kept afterwards [default: a temporary one]
+    /// Folder to work in; kept afterwards, and a load that was broken off goes on in it
+    /// [default: a temporary one]
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Load nothing: ask what an earlier run left in `--dir`, with the same devices
     #[arg(long, requires = "dir")]
     ask_only: bool,
-    /// Ask only the questions whose name contains this
+    /// Ask only the questions or metrics whose name contains this
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -88,10 +104,24 @@ fn main() -> Result<()> {
         options.events, options.devices, options.batch, options.clients
     );
     if !options.ask_only {
-        let ingested = ingest::run(&server, &fleet, options.batch, options.clients)?;
-        print_ingested(&server, &ingested)?;
+        let shape = format!(
+            "{} events of {} devices, {} documents a request",
+            options.events, options.devices, options.batch
+        );
+        let journal = Journal::open(&folder, &shape)?;
+        let ingested = ingest::run(&server, &fleet, options.batch, options.clients, &journal)?;
+        match ingested.events {
+            0 => println!("all of them were loaded before"),
+            _ => print_ingested(&server, &ingested)?,
+        }
     }
-    questions::run(&server, &fleet, options.repeat, &options.only)?;
+    match options.part {
+        Part::Questions => questions::run(&server, &fleet, options.repeat, &options.only)?,
+        Part::Metrics => {
+            metrics::wait_for_tiles(&server)?;
+            metrics::run(&server, &fleet, options.repeat, &options.only)?;
+        }
+    }
     println!(
         "\npeak memory of the server, questions included: {:.0} MiB",
         server.peak_memory_mib()?

@@ -91,6 +91,41 @@ impl Server {
         Ok(format!("ApiKey {}", key.with_context(|| format!("there is no {role}"))?))
     }
 
+    /// Reads an answer whole; any status but 200 is an error.
+    pub(crate) fn get(&self, path: &str, authorization: &str) -> Result<Vec<u8>> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let mut response = request.header("authorization", authorization).call()?;
+        let status = response.status().as_u16();
+        let bytes = response.body_mut().read_to_vec()?;
+        if status != 200 {
+            bail!("{path}: status {status}: {}", String::from_utf8_lossy(&bytes));
+        }
+        Ok(bytes)
+    }
+
+    /// How many segments there are, of all tables, and how many files of tiles.
+    pub(crate) fn segments_and_tiles(&self) -> Result<(usize, usize)> {
+        let names = self.segment_files()?;
+        let count = |ending: &str| names.iter().filter(|(name, _)| name.ends_with(ending)).count();
+        Ok((count(".segment"), count(".tiles")))
+    }
+
+    /// Bytes of all files of tiles.
+    pub(crate) fn tile_bytes(&self) -> Result<u64> {
+        let names = self.segment_files()?;
+        Ok(names.iter().filter(|(name, _)| name.ends_with(".tiles")).map(|(_, bytes)| bytes).sum())
+    }
+
+    fn segment_files(&self) -> Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.data.join("segments"))? {
+            let entry = entry?;
+            let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+            files.push((entry.file_name().to_string_lossy().into_owned(), bytes));
+        }
+        Ok(files)
+    }
+
     /// Posts a body and reads the answer whole; any status but 200 is an error.
     pub(crate) fn post(
         &self,

@@ -461,6 +461,12 @@ pub(crate) struct MetricQuery {
     /// Only rows with this value, such as model=cam-3; may come several times
     #[arg(long = "where", value_name = "FIELD=VALUE")]
     pub(crate) filters: Vec<String>,
+    /// Also say what came from tiles and what from rows
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Read rows alone; the numbers are the same, only slower
+    #[arg(long)]
+    pub(crate) no_tiles: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     pub(crate) format: OutputFormat,

@@ -61,6 +61,8 @@ mod write;
 mod row_filter_tests;
 #[cfg(test)]
 mod test_house;
+#[cfg(test)]
+mod tile_tests;
 
 pub use alert::AlertClock;
 pub use alias::Alias;

@@ -106,8 +106,8 @@ impl Engine {
         Ok(metrics::to_osi(&models, &self.known_tables(caller))?)
     }
 
-    /// Answers a metric: `{"grain", "dimensions", "filters", "from", "to", "time_zone",
-    /// "compare"}`, all optional.
+    /// Answers a metric: `{"grain", "dimensions", "filters", "from", "to", "time_zone", "compare",
+    /// "explain", "tiles"}`, all optional.
     ///
     /// # Errors
     /// 404 for an unknown metric, 400 for a question it cannot answer, 403 for fields that the
@@ -118,9 +118,10 @@ impl Engine {
         name: &str,
         body: &Json,
     ) -> Result<Released<Json>, EngineError> {
-        let (scope, plan, answer) = self.ask_metric(caller, name, body)?;
+        let (scope, plan, answer, explain) = self.ask_metric(caller, name, body)?;
         let mut shown = answer.to_json();
         if let Json::Object(shown) = &mut shown {
+            shown.extend(explain.map(|explain| ("explain".to_owned(), explain)));
             shown.insert("metric".to_owned(), json!(name));
             shown.insert("sql".to_owned(), json!(plan.sql()));
         }
@@ -137,7 +138,7 @@ impl Engine {
         name: &str,
         body: &Json,
     ) -> Result<Released<SqlAnswer>, EngineError> {
-        let (scope, _, answer) = self.ask_metric(caller, name, body)?;
+        let (scope, _, answer, _) = self.ask_metric(caller, name, body)?;
         let columns = answer.columns.iter();
         let column =
             |of: &query::sql::ColumnInfo| SqlColumn { name: of.name.clone(), ty: of.ty.clone() };
@@ -155,7 +156,7 @@ impl Engine {
         name: &str,
         body: &Json,
     ) -> Result<Released<Vec<u8>>, EngineError> {
-        let (scope, _, answer) = self.ask_metric(caller, name, body)?;
+        let (scope, _, answer, _) = self.ask_metric(caller, name, body)?;
         let batch = answer.to_arrow()?;
         let written = StreamWriter::try_new(Vec::new(), &batch.schema()).and_then(|mut writer| {
             writer.write(&batch)?;
@@ -166,17 +167,20 @@ impl Engine {
         release(&scope, bytes, answer.rows.len() as u64)
     }
 
-    /// Plans, authorises and runs a question to a metric.
+    /// Plans, authorises and runs a question to a metric; says what the answer was read from if
+    /// that is asked, too.
     fn ask_metric(
         &self,
         caller: &Caller,
         name: &str,
         body: &Json,
-    ) -> Result<(Scope, MetricPlan, MetricAnswer), EngineError> {
+    ) -> Result<(Scope, MetricPlan, MetricAnswer, Option<Json>), EngineError> {
         self.may_ask(caller)?;
         let file = self.metrics.read().find(name).cloned().ok_or_else(|| no_metric(name))?;
         let query = MetricQuery::from_json(body, self.clock.wall())?;
-        self.run_metric(caller, &file.model, name, &query)
+        let limits = Limits { tiles: query.tiles, ..Limits::standard() };
+        let (scope, plan, answer) = self.run_metric(caller, &file.model, name, &query, &limits)?;
+        Ok((scope, plan, answer, query.explain.then(|| explained(&limits))))
     }
 
     fn run_metric(
@@ -185,6 +189,7 @@ impl Engine {
         model: &metrics::MetricModel,
         name: &str,
         query: &MetricQuery,
+        limits: &Limits,
     ) -> Result<(Scope, MetricPlan, MetricAnswer), EngineError> {
         let known = self.known_tables(caller);
         let plan = metrics::plan(model, name, query, &known, &self.pseudonyms)?;
@@ -198,7 +203,7 @@ impl Engine {
                 uses: plan.fields(),
             },
         )?;
-        let answer = plan.run(&scope, &Limits::standard())?;
+        let answer = plan.run(&scope, limits)?;
         Ok((scope, plan, answer))
     }
 
@@ -238,6 +243,19 @@ impl crate::read::AnswerSize for Vec<u8> {
     fn bytes(&self) -> u64 {
         self.len() as u64
     }
+}
+
+/// What an answer was read from. Rows that the caller does not see are in none of these counts.
+fn explained(limits: &Limits) -> Json {
+    if limits.answered.is_hidden() {
+        return json!({ "withheld": "the answer is under a least group" });
+    }
+    let (segments, tile_rows, rows) = limits.answered.from_tiles();
+    let (stretches, read) = limits.answered.from_rows();
+    json!({
+        "tiles": { "segments": segments, "tile_rows": tile_rows, "stand_for_rows": rows },
+        "rows": { "stretches": stretches, "rows": read },
+    })
 }
 
 fn no_metric(name: &str) -> EngineError {

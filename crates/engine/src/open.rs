@@ -21,6 +21,7 @@ use protection::keys::{KeyError, KeyRing, Unlock};
 use protection::notice::Notices;
 use protection::outside::Outside;
 use protection::{Canaries, Guard, Pseudonyms, RecordError, RecordStore, Sealer};
+use query::TileSmith;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,7 +138,8 @@ pub struct Engine {
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) aliases: Aliases,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) metrics: RwLock<Metrics>,
+    pub(crate) metrics: Arc<RwLock<Metrics>>,
+    pub(crate) tiles: Arc<TileSmith>,
     pub(crate) saved: RwLock<SavedObjects>,
     pub(crate) alerts: RwLock<Alerts>,
     /// Held by whoever looks at an alert or declares one.
@@ -232,7 +234,13 @@ impl Engine {
             policies.end_founding()?;
         }
         let alerts = RwLock::new(Alerts::load(&**store.catalog())?);
-        let metrics = RwLock::new(Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?);
+        let metrics = Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?;
+        let metrics = Arc::new(RwLock::new(metrics));
+        let tiles = Arc::new(TileSmith::new({
+            let (metrics, pseudonyms) = (Arc::clone(&metrics), Arc::clone(&pseudonyms));
+            move |table| metrics.read().tiles(table, &pseudonyms)
+        }));
+        store.make_tiles_with(Arc::clone(&tiles) as Arc<dyn storage::TileMaker>);
         let saved = SavedObjects::load(&**store.catalog()).map_err(OpenError::Saved)?;
         let aliases = Aliases::load(&**store.catalog())?;
         let outside = settings.outside.clone();
@@ -272,6 +280,7 @@ impl Engine {
             saved: RwLock::new(saved),
             alerts,
             alert_turn: Mutex::default(),
+            tiles,
             schema_locks: Mutex::default(),
         })
     }

@@ -7,6 +7,8 @@
 //!   other field, in whatever role, is refused before a value is read.
 //! * [`sql`] plans SQL with DataFusion and pushes filters, orders and aggregates down into
 //!   questions; [`metrics`] turns declared metrics into questions.
+//! * Folds that are asked again and again are kept as tiles beside each segment: [`TileSmith`] makes
+//!   them, the leaf reads them where they say the same as the rows ([`Answered`] says what was read).
 //! * [`Limits`] bound memory, time, groups and rows; [`Cancel`] stops a question from outside.
 //!
 //! ```
@@ -31,8 +33,8 @@ mod testing;
 
 pub use error::QueryError;
 pub use guard::uses;
-pub use leaf::LeafExec;
-pub use limits::{Cancel, Limits};
+pub use leaf::{LeafExec, TileDefinition, TileSmith};
+pub use limits::{Answered, Cancel, Limits};
 pub use question::{
     Ask, Funnel, Group, GroupBy, Interval, Mapping, Measure, MeasureOf, OutColumn, PERIODS_MAX,
     Question, Retention, SortBy, SortKey,

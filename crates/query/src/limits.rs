@@ -3,7 +3,7 @@
 use crate::QueryError;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bounds on one request. Made when the request starts, because it carries the moment at which
@@ -24,6 +24,10 @@ pub struct Limits {
     pub threads: usize,
     /// Stops the question from outside.
     pub cancel: Cancel,
+    /// What the answer was read from.
+    pub answered: Answered,
+    /// Whether tiles may be read; the answer is the same without.
+    pub tiles: bool,
 }
 
 impl Limits {
@@ -39,12 +43,20 @@ impl Limits {
             rows: 1_000_000,
             threads: 2,
             cancel: Cancel::of_this_thread(),
+            answered: Answered::default(),
+            tiles: true,
         }
     }
 
     /// The same limits with `time` from now.
     pub fn within(mut self, time: Duration) -> Limits {
         self.deadline = Instant::now() + time;
+        self
+    }
+
+    /// The same limits for a question that reads rows alone: it gives the same answer.
+    pub fn without_tiles(mut self) -> Limits {
+        self.tiles = false;
         self
     }
 
@@ -67,6 +79,65 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits::standard()
+    }
+}
+
+/// What the folds of a question were read from. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Answered(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    tile_segments: AtomicU64,
+    tile_rows: AtomicU64,
+    stood_for: AtomicU64,
+    row_segments: AtomicU64,
+    rows: AtomicU64,
+    is_hidden: AtomicBool,
+}
+
+impl Answered {
+    /// A segment (or part of one) was answered from tiles.
+    pub(crate) fn by_tiles(&self, tile_rows: u64, stands_for: u64) {
+        if tile_rows == 0 {
+            return;
+        }
+        self.0.tile_segments.fetch_add(1, Ordering::Relaxed);
+        self.0.tile_rows.fetch_add(tile_rows, Ordering::Relaxed);
+        self.0.stood_for.fetch_add(stands_for, Ordering::Relaxed);
+    }
+
+    /// A segment, a part of one or a chunk of the buffer was answered from its rows.
+    pub(crate) fn by_rows(&self, rows: u64) {
+        if rows == 0 {
+            return;
+        }
+        self.0.row_segments.fetch_add(1, Ordering::Relaxed);
+        self.0.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// The question is under a rule for groups: how many rows were read would tell about those that
+    /// were kept back.
+    pub(crate) fn hide(&self) {
+        self.0.is_hidden.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the counts must not be told.
+    pub fn is_hidden(&self) -> bool {
+        self.0.is_hidden.load(Ordering::Relaxed)
+    }
+
+    /// Segments that tiles answered for, the rows of tiles that were read, and the rows of the
+    /// table that these stand for.
+    pub fn from_tiles(&self) -> (u64, u64, u64) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(&self.0.tile_segments), read(&self.0.tile_rows), read(&self.0.stood_for))
+    }
+
+    /// Stretches of segments and of the buffer that were answered from rows, and these rows.
+    pub fn from_rows(&self) -> (u64, u64) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(&self.0.row_segments), read(&self.0.rows))
     }
 }
 

@@ -135,6 +135,14 @@ impl House {
         self.store.append(table.id, sealed.batch, &[]).unwrap();
     }
 
+    /// Deletes a row.
+    pub(crate) fn delete(&self, table: &Arc<Table>, id: &str) {
+        let rows = vec![Row { id: Some(id.into()), op: Op::Delete, shape: None }];
+        let batch = Batch { rows, ..Batch::default() };
+        let sealed = self.sealer.seal(&mut (**table).clone(), batch).unwrap();
+        self.store.append(table.id, sealed.batch, &[]).unwrap();
+    }
+
     /// Leave to read everything that an analyst may.
     pub(crate) fn scope(&self, tables: &[Arc<Table>], fields: Vec<(TableId, FieldUse)>) -> Scope {
         self.scope_for(Action::Read, tables, fields)

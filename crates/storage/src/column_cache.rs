@@ -8,6 +8,7 @@ use crate::ordinals::Ordinals;
 use crate::segment::Column;
 use model::TableId;
 use parking_lot::Mutex;
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +25,12 @@ pub(crate) enum Item {
     Counter(u32),
     /// A stretch of one of Tantivy's files.
     Stretch(Arc<str>, Range<usize>),
+    /// The tile of a key.
+    Tile(Arc<str>),
 }
+
+/// A tile as whoever reads tiles decoded it.
+pub type DecodedTile = Arc<dyn Any + Send + Sync>;
 
 type Key = (u64, Item);
 
@@ -33,6 +39,7 @@ enum Entry {
     Column(Option<Column>),
     Counter(Option<Arc<TantivyColumn<u64>>>),
     Stretch(OwnedBytes),
+    Tile(DecodedTile),
 }
 
 /// A bounded cache; the entry that was used longest ago goes first.
@@ -74,7 +81,7 @@ impl ColumnCache {
     pub(crate) fn get(&self, segment: u64, field: u32) -> Option<Option<Column>> {
         match self.touch(&(segment, Item::Column(field)))? {
             Entry::Column(column) => Some(column),
-            Entry::Counter(_) | Entry::Stretch(_) => None,
+            Entry::Counter(_) | Entry::Stretch(_) | Entry::Tile(_) => None,
         }
     }
 
@@ -89,7 +96,7 @@ impl ColumnCache {
     ) -> Option<Option<Arc<TantivyColumn<u64>>>> {
         match self.touch(&(segment, Item::Counter(field)))? {
             Entry::Counter(column) => Some(column),
-            Entry::Column(_) | Entry::Stretch(_) => None,
+            Entry::Column(_) | Entry::Stretch(_) | Entry::Tile(_) => None,
         }
     }
 
@@ -112,7 +119,7 @@ impl ColumnCache {
     ) -> Option<OwnedBytes> {
         match self.touch(&(segment, Item::Stretch(Arc::clone(file), range.clone())))? {
             Entry::Stretch(bytes) => Some(bytes),
-            Entry::Column(_) | Entry::Counter(_) => None,
+            Entry::Column(_) | Entry::Counter(_) | Entry::Tile(_) => None,
         }
     }
 
@@ -126,6 +133,18 @@ impl ColumnCache {
         let length = bytes.len();
         let key = (segment, Item::Stretch(Arc::clone(file), range));
         self.insert(key, Entry::Stretch(bytes), length);
+    }
+
+    /// The decoded tile of a segment.
+    pub(crate) fn get_tile(&self, segment: u64, key: &Arc<str>) -> Option<DecodedTile> {
+        match self.touch(&(segment, Item::Tile(Arc::clone(key))))? {
+            Entry::Tile(tile) => Some(tile),
+            Entry::Column(_) | Entry::Counter(_) | Entry::Stretch(_) => None,
+        }
+    }
+
+    pub(crate) fn put_tile(&self, segment: u64, key: &Arc<str>, tile: DecodedTile, bytes: usize) {
+        self.insert((segment, Item::Tile(Arc::clone(key))), Entry::Tile(tile), bytes);
     }
 
     /// The shared numbering of a field. All of them together take no more than the columns may;

@@ -42,6 +42,14 @@ impl Store {
         for table in &tables {
             let segments = table.state.lock().segments.clone();
             for live in segments {
+                // Tiles hold numbers in the place of strings, but for the literals of what is declared.
+                if let Some(tiles) = live.segment.tiles() {
+                    let name = crate::store::tiles_name(live.record.id);
+                    if tiles.mention(&needles)? {
+                        found.insert(format!("segments/{name}"));
+                    }
+                    known.insert(name);
+                }
                 let name = crate::store::file_name(live.record.id);
                 if live.segment.mentions(&needles)? {
                     found.insert(format!("segments/{name}"));

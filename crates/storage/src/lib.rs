@@ -5,6 +5,8 @@
 //! * The newest rows stand in the buffer, in memory, and are made searchable when somebody reads.
 //!   A flush writes them into a segment: one sealed file with Tantivy's columns, postings and
 //!   store, in the order of the table. The [`catalog::Catalog`] says which segments make a table.
+//! * Beside a segment lie its tiles, which whoever declares measures has made ([`TileMaker`]):
+//!   answers over all of its rows, that a [`View`] gives as long as they stand for them.
 //! * [`Snapshot`] freezes what a read sees: [`View`]s of segments and buffer chunks, asked with a
 //!   [`Filter`] and read by [`Column`]s. A [`Point`] holds a moment for the pages of a cursor.
 //!
@@ -32,9 +34,11 @@ mod row_scope;
 mod segment;
 mod store;
 mod text;
+mod tiles;
 mod verify;
 mod worker;
 
+pub use column_cache::DecodedTile;
 pub use erase::{FoundRows, Trace};
 pub use error::StoreError;
 pub use filter::{Filter, Pattern};
@@ -46,4 +50,5 @@ pub use rewrap::Moved;
 pub use segment::{Column, KeywordColumn, MISSING, NumberColumn};
 pub use store::{Expect, Outcome, RowOutcome, Store, StoreSettings, StoredRow, TableStats};
 pub use text::analyze;
+pub use tiles::TileMaker;
 pub use verify::{Verified, verify};

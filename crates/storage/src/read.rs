@@ -1,6 +1,7 @@
 //! What a read sees: a frozen set of segments and buffer chunks, with their deletes.
 
 use crate::Filter;
+use crate::column_cache::DecodedTile;
 use crate::ordinals::Ordinals;
 use crate::segment::{Column, KeywordColumn, Segment};
 use model::{Field, Seq, Table, Value};
@@ -352,6 +353,54 @@ impl View {
     /// The lowest and the highest number of its rows, dead ones included.
     pub fn seq_bounds(&self) -> Result<(u64, u64), ReadError> {
         self.segment.seq_bounds()
+    }
+
+    /// The keys of tiles that begin with `prefix` and stand for the rows of this view, and how many
+    /// bytes each has; see [`View::has_tile`].
+    pub fn tiles_with(&self, prefix: &str) -> Vec<(String, u64)> {
+        let tiles = self.segment.tiles().filter(|_| self.is_whole());
+        tiles.map_or_else(Vec::new, |tiles| tiles.with_prefix(prefix))
+    }
+
+    /// Whether there is a tile of this key that stands for the rows of this view: it counts every
+    /// row of the segment, as they are stored under the rulings of today, so none may be deleted or
+    /// out of the permit's sight.
+    pub fn has_tile(&self, key: &str) -> bool {
+        self.is_whole() && self.segment.tiles().is_some_and(|tiles| tiles.has(key))
+    }
+
+    /// The bytes of that tile; `None` as [`View::has_tile`] says, or if they cannot be read, which
+    /// the log then tells: the rows say the same.
+    pub fn tile(&self, key: &str) -> Option<Vec<u8>> {
+        let tiles = self.segment.tiles().filter(|_| self.is_whole())?;
+        match tiles.read(key) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let error = ReadError::damaged(&error);
+                tracing::error!(%error, "tiles cannot be read; rows are read instead");
+                self.segment.set_tiles(None);
+                None
+            }
+        }
+    }
+
+    /// The tile of this key as an earlier reader decoded it, if it is still in memory.
+    pub fn decoded_tile(&self, key: &Arc<str>) -> Option<DecodedTile> {
+        if !self.has_tile(key) {
+            return None;
+        }
+        self.segment.decoded_tile(key)
+    }
+
+    /// Keeps a decoded tile of about `bytes` bytes for later readers, as long as there is room.
+    pub fn keep_tile(&self, key: &Arc<str>, tile: DecodedTile, bytes: usize) {
+        self.segment.keep_tile(key, tile, bytes);
+    }
+
+    fn is_whole(&self) -> bool {
+        self.dead.is_empty()
+            && !self.is_restricted
+            && self.segment.rules() == self.table.schema.rules()
     }
 
     /// Bounds of a number or date column, maybe wider than its values; `None` without values.

@@ -6,7 +6,7 @@
 
 use crate::disk::Disk;
 use crate::sealed_file;
-use crate::store::{SEGMENT_EXTENSION, SEGMENT_PURPOSE};
+use crate::store::{SEGMENT_EXTENSION, SEGMENT_PURPOSE, TILES_EXTENSION, tiles_path};
 use crate::{Store, StoreError};
 use model::SegmentId;
 use std::io;
@@ -75,24 +75,33 @@ impl Store {
         // Removed at the next start if a crash leaves it: it ends as segments do, and no commit
         // names it.
         let beside = path.with_extension(format!("moving.{SEGMENT_EXTENSION}"));
-        let (disk, keys) = (&inner.settings.disk, &inner.settings.keys);
-        let moved = match sealed_file::rewrap(disk, &path, &beside, keys, SEGMENT_PURPOSE) {
-            Err(sealed_file::SealedError::Io { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                return Ok(false);
-            }
-            moved => moved.map_err(io::Error::from)?,
-        };
+        let moved = self.move_file(&path, &beside)?;
+        let tiles = tiles_path(&inner.settings.dir, id);
+        let beside = path.with_extension(format!("moving.{TILES_EXTENSION}"));
+        let moved = self.move_file(&tiles, &beside)? || moved;
         // A merge first commits, then removes: what no commit names now may have come back.
         let named = inner.catalog.segments()?.iter().any(|record| record.id == id);
         if moved && !named {
-            match disk.remove(&path) {
+            inner.remove_tiles(id)?;
+            match inner.settings.disk.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
             }
         }
         Ok(moved && named)
+    }
+
+    /// Whether a file was moved; one that is not there is none.
+    fn move_file(&self, path: &Path, beside: &Path) -> Result<bool, StoreError> {
+        let (disk, keys) = (&self.inner.settings.disk, &self.inner.settings.keys);
+        match sealed_file::rewrap(disk, path, beside, keys, SEGMENT_PURPOSE) {
+            Err(sealed_file::SealedError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                Ok(false)
+            }
+            moved => Ok(moved.map_err(io::Error::from)?),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::read::{Snapshot, View};
 use crate::row_scope::restrict;
 use crate::sealed_file::{FrameCache, SealedReader};
 use crate::segment::{Rows, Segment};
+use crate::tiles::{TileMaker, attach_tiles};
 use crate::worker::Workers;
 use model::{
     Batch, Clock, FieldType, GeneratedId, Op, SegmentId, Seq, Table, TableId, TableName, Values,
@@ -34,6 +35,7 @@ use std::time::Duration;
 /// The purpose under which segment keys are wrapped.
 pub(crate) const SEGMENT_PURPOSE: &str = "segment";
 pub(crate) const SEGMENT_EXTENSION: &str = "segment";
+pub(crate) const TILES_EXTENSION: &str = "tiles";
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -153,7 +155,7 @@ pub struct TableStats {
     pub rows: u64,
     /// Deleted rows that are still in segments.
     pub deleted_rows: u64,
-    /// Bytes of segment files.
+    /// Bytes of segment files, without their tiles.
     pub bytes: u64,
     /// Segments.
     pub segments: u64,
@@ -174,7 +176,9 @@ pub(crate) struct Inner {
     tables: RwLock<BTreeMap<TableId, Arc<TableStore>>>,
     next_seq: AtomicU64,
     pub(crate) columns: Arc<ColumnCache>,
-    frames: Arc<FrameCache>,
+    pub(crate) frames: Arc<FrameCache>,
+    /// Makes tiles, once somebody said what is declared.
+    pub(crate) tile_maker: RwLock<Option<Arc<dyn TileMaker>>>,
     /// What cursors hold.
     pub(crate) points: Points,
     pub(crate) stopping: AtomicBool,
@@ -267,8 +271,10 @@ impl Store {
             tables.insert(table.id, Arc::new(TableStore::new(table)));
         }
         let records = catalog.segments()?;
-        let known: HashSet<OsString> =
-            records.iter().map(|record| file_name(record.id).into()).collect();
+        let known: HashSet<OsString> = records
+            .iter()
+            .flat_map(|record| [file_name(record.id).into(), tiles_name(record.id).into()])
+            .collect();
         let mut next_seq = 1;
         for record in records {
             next_seq = next_seq.max(record.max_seq.0 + 1);
@@ -323,6 +329,7 @@ impl Store {
             columns,
             frames,
             points: Points::default(),
+            tile_maker: RwLock::new(None),
             stopping: AtomicBool::new(false),
             wake: Condvar::new(),
             wake_lock: Mutex::new(()),
@@ -341,6 +348,29 @@ impl Store {
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
+    }
+
+    /// Has tiles made from now on: with every new segment, and in the background for older ones.
+    /// Call it again, or [`Store::tiles_changed`], when other tiles are wanted.
+    pub fn make_tiles_with(&self, maker: Arc<dyn TileMaker>) {
+        *self.inner.tile_maker.write() = Some(maker);
+        self.inner.wake_workers();
+    }
+
+    /// Says that the maker of tiles wants others than before.
+    pub fn tiles_changed(&self) {
+        self.inner.wake_workers();
+    }
+
+    /// Makes all tiles that older segments lack. The background does the same by itself.
+    ///
+    /// # Errors
+    /// If the disk fails or a segment cannot be read.
+    pub fn tile(&self) -> Result<(), StoreError> {
+        for table in self.inner.all() {
+            while self.inner.tile(&table)? {}
+        }
+        Ok(())
     }
 
     /// The catalog, for small records of others.
@@ -1299,6 +1329,20 @@ pub(crate) fn file_name(id: SegmentId) -> String {
     format!("{id}.{SEGMENT_EXTENSION}")
 }
 
+/// Where the tiles of a segment are.
+pub(crate) fn tiles_path(dir: &Path, id: SegmentId) -> PathBuf {
+    dir.join("segments").join(tiles_name(id))
+}
+
+pub(crate) fn tiles_name(id: SegmentId) -> String {
+    format!("{id}.{TILES_EXTENSION}")
+}
+
+/// What the file of a segment's tiles is for ever.
+pub(crate) fn tiles_identity(table: TableId, id: SegmentId) -> String {
+    format!("{} tiles", identity(table, id))
+}
+
 /// What a segment's file is for ever: it opens for no other table and under no other number.
 fn identity(table: TableId, id: SegmentId) -> String {
     format!("table {} segment {id}", table.0)
@@ -1348,10 +1392,12 @@ fn open_segment(
     }
     let saved = Arc::new(saved);
     let dead = Arc::clone(&saved);
-    Ok(LiveSegment { record, segment: Arc::new(segment), dead, saved })
+    let live = LiveSegment { record, segment: Arc::new(segment), dead, saved };
+    attach_tiles(settings, &live, frames);
+    Ok(live)
 }
 
-/// Removes files of segments that no commit names: a crash came between file and commit.
+/// Removes files of segments, and of their tiles, that no commit names: a crash came between file and commit.
 fn remove_orphans(
     disk: &dyn Disk,
     dir: &Path,
@@ -1359,8 +1405,10 @@ fn remove_orphans(
 ) -> Result<(), StoreError> {
     for name in disk.list(dir)? {
         let path = dir.join(&name);
-        let is_segment = path.extension().is_some_and(|extension| extension == SEGMENT_EXTENSION);
-        if is_segment && !known.contains(&name) {
+        let is_ours = path.extension().is_some_and(|extension| {
+            extension == SEGMENT_EXTENSION || extension == TILES_EXTENSION
+        });
+        if is_ours && !known.contains(&name) {
             disk.remove(&path)?;
         }
     }

@@ -3,7 +3,7 @@
 use crate::StoreError;
 use crate::catalog::Catalog;
 use crate::sealed_file::FrameCache;
-use crate::store::{StoreSettings, sealed_reader};
+use crate::store::{StoreSettings, sealed_reader, tiles_path};
 use std::sync::Arc;
 
 /// How much of a file is read at once.
@@ -43,6 +43,13 @@ pub fn verify(settings: &StoreSettings) -> Result<Verified, StoreError> {
         match read {
             Ok(bytes) => found.bytes += bytes,
             Err(error) => found.problems.push(with_causes(&error)),
+        }
+        let tiles = tiles_path(&settings.dir, record.id);
+        if settings.disk.try_exists(&tiles)?
+            && let Err(error) = crate::tiles::read_all(settings, &record, &frames)
+        {
+            let why = with_causes(&error);
+            found.problems.push(format!("{why}; remove the file, it is made again"));
         }
     }
     Ok(found)

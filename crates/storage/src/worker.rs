@@ -44,10 +44,16 @@ impl Workers {
                 }
                 Ok(())
             });
+            let tiled = inner.each_table("tile", |table| {
+                while !inner.stopping.load(Ordering::Acquire) && inner.tile(table)? {
+                    inner.compact(table)?;
+                }
+                Ok(())
+            });
             let forgotten =
                 inner.forget_stale_log().inspect_err(|error| warn("forget the log", None, error));
             let purged = inner.purge_dropped().inspect_err(|error| warn("purge", None, error));
-            merged && rewritten && forgotten.is_ok() && purged.is_ok()
+            merged && rewritten && tiled && forgotten.is_ok() && purged.is_ok()
         })?;
         Ok(Workers { threads: vec![flusher, compactor] })
     }

@@ -1,4 +1,5 @@
-//! Cuts the power between every two steps of append, flush, commit, compaction and rewriting.
+//! Cuts the power between every two steps of append, flush, commit, compaction, rewriting and the
+//! making of tiles.
 //!
 //! Log and segments lie on a disk in memory that forgets what was not synced; the catalog is
 //! SQLite on the real disk, whose commit is one step. After every cut the store is opened again
@@ -9,7 +10,7 @@
 
 mod house;
 
-use house::{Event, House, Office, START, batch, delete, events_table};
+use house::{Event, House, Office, START, Summing, batch, delete, events_table};
 use model::{Batch, Class, Table};
 use protection::keys::KeyRing;
 use std::collections::BTreeMap;
@@ -34,10 +35,13 @@ enum Step {
     Rewrite,
     Flush,
     Compact,
+    /// Tiles are wanted under these keys, and made for the segments that there are.
+    Tile(&'static [&'static str]),
 }
 
 fn workload() -> Vec<Step> {
     let mut steps = vec![
+        Step::Tile(&["first"]),
         Step::Add(vec![("g0", 0), ("g1", 1)]),
         Step::Put(vec![("a", 1), ("b", 1), ("c", 1)]),
         Step::Flush,
@@ -52,6 +56,8 @@ fn workload() -> Vec<Step> {
         steps.push(Step::Add(vec![(round.1, 7)]));
         steps.push(Step::Flush);
     }
+    // Other tiles than before, for older segments.
+    steps.push(Step::Tile(&["first", "second", "worthless"]));
     steps.push(Step::Put(vec![("e", 8)]));
     steps.push(Step::Compact);
     steps.push(Step::Put(vec![("e", 9)]));
@@ -85,7 +91,7 @@ fn to_batch(step: &Step) -> Option<Batch> {
             Some(batch(&rows.iter().map(|&(id, n)| event(Some(id), id, n)).collect::<Vec<_>>()))
         }
         Step::Delete(ids) => Some(delete(ids)),
-        Step::Rule(_) | Step::Rewrite | Step::Flush | Step::Compact => None,
+        Step::Rule(_) | Step::Rewrite | Step::Flush | Step::Compact | Step::Tile(_) => None,
     }
 }
 
@@ -100,7 +106,7 @@ fn apply(expected: &mut Expected, step: &Step) {
         Step::Delete(ids) => ids.iter().for_each(|&id| {
             expected.remove(id);
         }),
-        Step::Rule(_) | Step::Rewrite | Step::Flush | Step::Compact => {}
+        Step::Rule(_) | Step::Rewrite | Step::Flush | Step::Compact | Step::Tile(_) => {}
     }
 }
 
@@ -113,9 +119,15 @@ fn carry_out(house: &House, step: &Step) -> Result<(), StoreError> {
         Step::Rule(class) => house.store.put_table(house::ruled(&table, "kind", *class)).map(drop),
         Step::Rewrite => house.store.rewrite(),
         Step::Flush => house.store.flush(),
+        Step::Tile(keys) => {
+            house.store.make_tiles_with(Summing::of(keys));
+            house.store.tile()
+        }
         _ => house.store.compact(),
     }
 }
+
+const ALL_TILES: &[&str] = &["first", "second"];
 
 /// The value of every row's `kind`: it must not be seen once it is ruled on.
 const KIND: &str = "kitchen";
@@ -135,6 +147,10 @@ fn is_as_ruled(class: Option<Class>, shown: &serde_json::Value) -> bool {
 fn found(house: &House, table: &Arc<Table>) -> Expected {
     let mut found = Expected::new();
     let class = table.schema.find("kind").unwrap().1.class;
+    // What tiles there are say what the rows say.
+    for key in ALL_TILES {
+        let _ = house.tiled(table, key);
+    }
     for (_, version, json) in house.documents(table) {
         let document: serde_json::Value = serde_json::from_str(&json).unwrap();
         let name = document["message"].as_str().unwrap().to_owned();
@@ -167,6 +183,10 @@ fn cut_at(office: &Arc<Office>, operations: u64, remains: Remains) -> bool {
         }
     }
     let was_cut = disk.is_cut();
+    if !was_cut {
+        let table = house.store.table("events").unwrap();
+        assert!(house.tiled(&table, "second") > 0, "the workload makes tiles");
+    }
     let left = disk.crash(remains);
     drop(house);
 
@@ -185,7 +205,8 @@ fn cut_at(office: &Arc<Office>, operations: u64, remains: Remains) -> bool {
 
     // The store goes on: it takes rows, flushes and merges.
     let mut expected = after;
-    for step in [Step::Put(vec![("a", 50), ("new", 51)]), Step::Flush, Step::Compact] {
+    let tile = Step::Tile(ALL_TILES);
+    for step in [tile, Step::Put(vec![("a", 50), ("new", 51)]), Step::Flush, Step::Compact] {
         carry_out(&house, &step).unwrap();
         apply(&mut expected, &step);
     }

@@ -4,7 +4,7 @@
 
 mod house;
 
-use house::{Event, House, Office, START, batch, events_table};
+use house::{Event, House, Office, START, Summing, batch, events_table};
 use model::{Table, Timestamp};
 use protection::keys::{Family, KeyRing};
 use std::path::Path;
@@ -23,6 +23,7 @@ fn put(house: &House, table: &Arc<Table>, ids: &[&str]) {
 /// Rows in two segments, in the log and in the buffer.
 fn fill(house: &House) -> Arc<Table> {
     let table = house.store.create_table(events_table()).unwrap();
+    house.store.make_tiles_with(Summing::of(&["sum"]));
     put(house, &table, &["a", "b"]);
     house.store.flush().unwrap();
     put(house, &table, &["c", "a"]);

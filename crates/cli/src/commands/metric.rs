@@ -102,7 +102,27 @@ fn query(typed: &MetricQuery) -> Result<()> {
         OutputFormat::Json => println!("{answer}"),
         OutputFormat::Csv => print!("{}", as_csv(&answer)?),
     }
+    if typed.explain && !typed.json && typed.format != OutputFormat::Json {
+        // Beside the numbers, so that a pipe gets these alone.
+        eprintln!("{}", explained(&answer["explain"]));
+    }
     Ok(())
+}
+
+/// What the numbers were read from, in a sentence.
+fn explained(explain: &Value) -> String {
+    if let Some(why) = explain["withheld"].as_str() {
+        return format!("what was read is not told: {why}");
+    }
+    let count = |path: &str| explain.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+    format!(
+        "from tiles: {} segments, {} rows of tiles for {} rows; from rows: {} stretches, {} rows",
+        count("/tiles/segments"),
+        count("/tiles/tile_rows"),
+        count("/tiles/stand_for_rows"),
+        count("/rows/stretches"),
+        count("/rows/rows"),
+    )
 }
 
 /// What was typed, as the server reads it; what was not typed is left to the metric's declaration.
@@ -122,6 +142,12 @@ fn question(typed: &MetricQuery) -> Result<Value> {
     }
     if !typed.by.is_empty() {
         question.insert("dimensions".to_owned(), json!(typed.by));
+    }
+    if typed.explain {
+        question.insert("explain".to_owned(), json!(true));
+    }
+    if typed.no_tiles {
+        question.insert("tiles".to_owned(), json!(false));
     }
     let mut filters = Map::new();
     for filter in &typed.filters {
@@ -216,5 +242,7 @@ mod tests {
         });
         assert_eq!(full, expected);
         assert_eq!(asked("--where model").unwrap_err().exit_code(), 2);
+        let checked = asked("--explain --no-tiles").unwrap();
+        assert_eq!(checked, json!({ "explain": true, "tiles": false }));
     }
 }

@@ -8,6 +8,7 @@ use protection::audit::{Event, EventKind};
 use protection::caller::Caller;
 use protection::grant::Action;
 use protection::{RecordStore, Released};
+use query::Limits;
 use query::metrics::{MetricModel, MetricQuery, MetricTest, ModelError};
 use serde_json::{Value as Json, json};
 
@@ -63,6 +64,10 @@ impl Engine {
         let (by, yaml) = (caller.name().to_owned(), yaml.to_owned());
         let records: &dyn RecordStore = &**self.store.catalog();
         metrics.keep(records, Applied { by, at: self.clock.now(), yaml, model })?;
+        drop(metrics);
+        // Older segments get theirs in the background; until then they are answered from rows.
+        self.tiles.forget();
+        self.store.tiles_changed();
         Ok(MetricsApplied::Applied(
             json!({ "acknowledged": true, "metrics": names, "tests": tests }),
         ))
@@ -81,8 +86,9 @@ impl Engine {
         };
         let query = MetricQuery::from_json(&test.ask, self.clock.wall())
             .map_err(|error| at_line(error.into()))?;
+        let limits = Limits::standard();
         let (scope, _, answer) =
-            self.run_metric(caller, model, &test.metric, &query).map_err(at_line)?;
+            self.run_metric(caller, model, &test.metric, &query, &limits).map_err(at_line)?;
         let Some(differs) = test.differs(&answer) else {
             // Nothing goes out but that it is so; the record says what was looked at.
             release(&scope, Json::Null, 0)?;

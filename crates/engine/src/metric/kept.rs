@@ -1,8 +1,9 @@
 //! Applied files of metrics, all that ever were.
 
 use crate::error::EngineError;
-use model::Timestamp;
-use protection::RecordStore;
+use model::{Table, Timestamp};
+use protection::{Pseudonyms, RecordStore};
+use query::TileDefinition;
 use query::metrics::MetricModel;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -88,6 +89,18 @@ impl Metrics {
     /// The file that declares `name` now.
     pub(crate) fn model_of(&self, name: &str) -> Option<&MetricModel> {
         self.find(name).map(|file| &file.model)
+    }
+
+    /// The tiles that answer the metrics as they are now, over one table.
+    pub(crate) fn tiles(&self, table: &Arc<Table>, pseudonyms: &Pseudonyms) -> Vec<TileDefinition> {
+        let mut tiles = Vec::new();
+        for name in self.names() {
+            let Some(model) = self.model_of(name) else { continue };
+            if let Some(metric) = model.metric(name) {
+                tiles.extend(model.tiles(metric, table, pseudonyms));
+            }
+        }
+        tiles
     }
 
     pub(crate) fn names(&self) -> Vec<&str> {

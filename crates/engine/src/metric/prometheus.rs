@@ -8,6 +8,7 @@ use crate::read::release;
 use model::{Timestamp, Value};
 use protection::Released;
 use protection::caller::Caller;
+use query::Limits;
 use query::metrics::{Grain, MetricAnswer, MetricQuery, Selector, Steps};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -192,7 +193,7 @@ impl Engine {
         self.may_ask(caller)?;
         let name = &selector.metric;
         let file = self.metrics.read().find(name).cloned().ok_or_else(|| no_metric(name))?;
-        self.run_metric(caller, &file.model, name, query)
+        self.run_metric(caller, &file.model, name, query, &Limits::standard())
     }
 
     /// The metrics that any of the selectors means, all without one, with their dimensions.

@@ -1,7 +1,7 @@
 //! The leaf as a node of a DataFusion plan.
 
 use super::field::{self, Kind};
-use super::{Job, Memory, Place, disclosure, fetch, fold, rows, top};
+use super::{Ground, Job, Memory, Place, disclosure, fetch, fold, rows, top};
 use crate::{
     Ask, Group, GroupBy, Limits, Measure, OutColumn, QueryError, Question, Scope, SortBy, guard,
 };
@@ -85,10 +85,12 @@ impl LeafExec {
         let memory = Memory { reservation, limit: self.limits.memory_bytes };
         let job = Job {
             scope: &self.scope,
-            places: &self.places,
-            tables: &self.tables,
-            limits: &self.limits,
-            memory: &memory,
+            ground: Ground {
+                places: &self.places,
+                tables: &self.tables,
+                limits: &self.limits,
+                memory: &memory,
+            },
         };
         let least = disclosure::least(&self.scope.permit, &self.tables, &self.question).0;
         let mapping = fold::mapping(&job, key, value)?;
@@ -108,12 +110,17 @@ impl LeafExec {
         }
         let job = Job {
             scope: &self.scope,
-            places: &self.places,
-            tables: &self.tables,
-            limits: &self.limits,
-            memory,
+            ground: Ground {
+                places: &self.places,
+                tables: &self.tables,
+                limits: &self.limits,
+                memory,
+            },
         };
         let rule = disclosure::Rule::of(&job, &self.question)?;
+        if rule.is_some() {
+            self.limits.answered.hide();
+        }
         let columns = match &self.question.ask {
             Ask::Count => vec![match &rule {
                 Some(rule) => rule.count(&job, &self.question.filter)?,
@@ -407,10 +414,12 @@ impl ExecutionPlan for LeafExec {
         };
         let job = Job {
             scope: &self.scope,
-            places: &self.places,
-            tables: &self.tables,
-            limits: &self.limits,
-            memory: &memory,
+            ground: Ground {
+                places: &self.places,
+                tables: &self.tables,
+                limits: &self.limits,
+                memory: &memory,
+            },
         };
         // Refuses: rows are never under the rule for groups.
         disclosure::Rule::of(&job, &self.question)?;

@@ -20,6 +20,7 @@ mod work;
 
 pub use exec::LeafExec;
 pub(crate) use exec::{filter_name, sized_batch};
+pub use fold::{TileDefinition, TileSmith};
 pub(crate) use fold::{interval_edges, interval_starts};
 
 use crate::{Limits, QueryError, Question, Scope};
@@ -136,6 +137,19 @@ pub(crate) struct Place {
 /// What every part of the leaf works with.
 pub(crate) struct Job<'a> {
     scope: &'a Scope,
+    ground: Ground<'a>,
+}
+
+impl<'a> std::ops::Deref for Job<'a> {
+    type Target = Ground<'a>;
+
+    fn deref(&self) -> &Ground<'a> {
+        &self.ground
+    }
+}
+
+/// The rows that are worked on, and what that may cost: all that a fold needs to know.
+pub(crate) struct Ground<'a> {
     places: &'a [Place],
     tables: &'a [Arc<model::Table>],
     limits: &'a Limits,

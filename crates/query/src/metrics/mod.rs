@@ -48,7 +48,7 @@
 //!
 //! [`plan`] turns a metric and a [`MetricQuery`] (grain, dimensions, filters, range, comparison)
 //! into questions to the leaf; [`MetricPlan::run`] answers them, [`MetricPlan::sql`] writes the
-//! same as SQL. All numbers of measures come through one function, `grid::grid`: what answers
+//! same as SQL; [`MetricModel::tiles`] says what is kept beforehand. All numbers of measures come through one function, `grid::grid`: what answers
 //! faster than rows plugs in below it and knows no types of metrics.
 
 mod answer;
@@ -74,6 +74,7 @@ mod sql_text;
 #[cfg(test)]
 mod tests;
 mod tests_of;
+mod tile;
 
 pub use answer::MetricAnswer;
 pub use expression::{Expression, Operator};

@@ -28,6 +28,10 @@ pub struct MetricQuery {
     pub now: Option<Timestamp>,
     /// Equal intervals in the place of a grain.
     pub steps: Option<Steps>,
+    /// Whether the answer says what it was read from.
+    pub explain: bool,
+    /// Whether tiles may be read; the answer is the same without.
+    pub tiles: bool,
 }
 
 /// Intervals of equal length.
@@ -77,6 +81,8 @@ impl Default for MetricQuery {
             compare: None,
             now: None,
             steps: None,
+            explain: false,
+            tiles: true,
         }
     }
 }
@@ -85,7 +91,7 @@ impl MetricQuery {
     /// Reads a question:
     /// `{"grain": "day", "dimensions": ["model"], "filters": {"model": ["cam-3"]},
     /// "from": "now-30d/d", "to": "2026-11-23", "time_zone": "Europe/Berlin", "compare":
-    /// "previous_period"}`, all optional.
+    /// "previous_period"}`, all optional; also `"explain": true` and `"tiles": false`.
     ///
     /// # Errors
     /// [`QueryError::Invalid`] that names the key.
@@ -124,11 +130,22 @@ impl MetricQuery {
                         return invalid(words.to_owned());
                     }
                 },
+                "explain" => query.explain = truth(key, value)?,
+                "tiles" => query.tiles = truth(key, value)?,
                 "from" => query.from = Some(moment(key, value, query.time_zone, now)?),
                 "to" => query.to = Some(moment(key, value, query.time_zone, now)?),
                 other => {
-                    let known =
-                        ["grain", "dimensions", "filters", "from", "to", "time_zone", "compare"];
+                    let known = [
+                        "grain",
+                        "dimensions",
+                        "filters",
+                        "from",
+                        "to",
+                        "time_zone",
+                        "compare",
+                        "explain",
+                        "tiles",
+                    ];
                     let hint = crate::error::nearest(other, known.into_iter());
                     return invalid(format!("a question to a metric has no key `{other}`{hint}"));
                 }
@@ -157,6 +174,11 @@ impl MetricQuery {
     pub(super) fn condition(&self) -> Option<Condition> {
         (!self.filters.is_empty()).then(|| Condition::Fields(self.filters.clone()))
     }
+}
+
+fn truth(key: &str, value: &Json) -> Result<bool, QueryError> {
+    let wrong = || QueryError::Invalid(format!("`{key}` is true or false"));
+    value.as_bool().ok_or_else(wrong)
 }
 
 fn texts(value: &Json) -> Result<Vec<String>, QueryError> {
@@ -235,5 +257,6 @@ mod tests {
         assert!(error(json!({"from": "yesterday"})).contains("from"));
         assert!(error(json!({"from": "now", "to": "now-1d"})).contains("before"));
         assert!(error(json!({"filters": {"a": {}}})).contains("filters"));
+        assert!(error(json!({"tiles": "no"})).contains("`tiles` is true or false"));
     }
 }

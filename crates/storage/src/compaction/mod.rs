@@ -67,6 +67,7 @@ impl Inner {
                 self.record(&table, id, rules, &written, 0)
             })?),
         };
+        live.iter().for_each(|live| self.tile_new(&table, live));
 
         // 2. The commit; then memory follows.
         let mut state = store.state.lock();
@@ -244,11 +245,11 @@ impl Inner {
         if named.iter().any(|record| record.id == id) {
             return;
         }
-        match self.settings.disk.remove(&self.segment_path(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+        match self.remove_file(id) {
+            Err(error) => {
                 tracing::warn!(segment = %id, %error, "segment that was not committed stays");
             }
-            _ => {}
+            Ok(()) => {}
         }
     }
 
@@ -393,7 +394,9 @@ impl Inner {
         Ok(())
     }
 
+    /// Removes a segment's file, its tiles first: none must lie there without it.
     fn remove_file(&self, id: SegmentId) -> Result<(), StoreError> {
+        self.remove_tiles(id)?;
         match self.settings.disk.remove(&self.segment_path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),

@@ -70,6 +70,8 @@ impl Inner {
         let rules = table.schema.rules();
         let record = SegmentRecord { rules, deletes, ..live.record.clone() };
         let segment = Arc::new(self.reopen(table, &record)?);
+        // No value of it changed, so its tiles say the same.
+        segment.set_tiles(state.segments[place].segment.tiles());
         let edit = Edit { add_segments: vec![record.clone()], ..Edit::default() };
         self.catalog.commit(&edit)?;
         let live = &mut state.segments[place];

@@ -21,6 +21,10 @@ impl Inner {
         made: Option<LiveSegment>,
     ) -> Result<bool, StoreError> {
         let id = made.as_ref().map(|live| live.record.id);
+        if let Some(live) = &made {
+            let table = Arc::clone(&store.state.lock().table);
+            self.tile_new(&table, live);
+        }
         let swapped = self.swap_in(store, inputs, made);
         match swapped {
             // Readers that have a file open go on reading it.

@@ -19,13 +19,15 @@ pub(crate) use scoring::Statistics;
 pub(crate) use writer::{MergeInput, Written, build_file, build_in_memory, merge_files};
 
 use crate::Filter;
-use crate::column_cache::ColumnCache;
+use crate::column_cache::{ColumnCache, DecodedTile};
 use crate::ordinals::Ordinals;
 use crate::read::{ReadError, Selection};
 use crate::sealed_file::SealedReader;
+use crate::tiles::TileFile;
 use bloom::Bloom;
 use model::{FieldId, FieldType, GeneratedId, Seq, StoredType, Table};
 use pack::{CachedReads, Pack, PackDirectory};
+use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 use std::sync::Arc;
 use tantivy::columnar::{ColumnIndex, DynamicColumn};
@@ -51,6 +53,10 @@ pub(crate) struct Segment {
     /// The key of its columns and stretches in the cache.
     cache_key: u64,
     cache: Arc<ColumnCache>,
+    /// What was computed over its rows beforehand; may come later than the segment.
+    tiles: RwLock<Option<Arc<TileFile>>>,
+    /// The list of wanted tiles that it was last found to have all of.
+    has_all_of: RwLock<Option<Arc<[String]>>>,
 }
 
 impl Drop for Segment {
@@ -142,6 +148,8 @@ impl Segment {
             sorted: None,
             cache_key,
             cache: Arc::clone(cache),
+            tiles: RwLock::new(None),
+            has_all_of: RwLock::new(None),
         })
     }
 
@@ -255,6 +263,35 @@ impl Segment {
         };
         self.cache.put(segment, id, Some(column.clone()), bytes);
         Ok(Some(column))
+    }
+
+    /// Its tiles, if there are any.
+    pub(crate) fn tiles(&self) -> Option<Arc<TileFile>> {
+        self.tiles.read().clone()
+    }
+
+    pub(crate) fn set_tiles(&self, tiles: Option<Arc<TileFile>>) {
+        *self.has_all_of.write() = None;
+        *self.tiles.write() = tiles;
+    }
+
+    /// Whether it was found to have all tiles of this very list.
+    pub(crate) fn has_all_tiles_of(&self, wanted: &Arc<[String]>) -> bool {
+        self.has_all_of.read().as_ref().is_some_and(|known| Arc::ptr_eq(known, wanted))
+    }
+
+    pub(crate) fn note_all_tiles_of(&self, wanted: &Arc<[String]>) {
+        *self.has_all_of.write() = Some(Arc::clone(wanted));
+    }
+
+    /// A tile as its reader decoded it, if it is in memory.
+    pub(crate) fn decoded_tile(&self, key: &Arc<str>) -> Option<DecodedTile> {
+        self.cache.get_tile(self.cache_key, key)
+    }
+
+    /// Keeps a decoded tile in memory for the next reader.
+    pub(crate) fn keep_tile(&self, key: &Arc<str>, tile: DecodedTile, bytes: usize) {
+        self.cache.put_tile(self.cache_key, key, tile, bytes);
     }
 
     pub(crate) fn ordinals(&self, table: &Table, name: &str) -> Arc<Ordinals> {

@@ -17,7 +17,9 @@ use protection::{
 use std::path::Path;
 use std::sync::Arc;
 use storage::disk::Disk;
-use storage::{Filter, Selection, Snapshot, Store, StoreError, StoreSettings};
+use storage::{
+    Filter, ReadError, Selection, Snapshot, Store, StoreError, StoreSettings, TileMaker, View,
+};
 
 pub(crate) const START: i64 = 1_700_000_000_000;
 
@@ -132,6 +134,19 @@ impl House {
         self.snapshot(table).views().iter().map(|view| view.count(filter).unwrap()).sum()
     }
 
+    /// How many views have a tile of this key; each says what the rows say.
+    pub(crate) fn tiled(&self, table: &Arc<Table>, key: &str) -> usize {
+        let snapshot = self.snapshot(table);
+        let has_one = |view: &&Arc<View>| match view.tile(key) {
+            Some(bytes) => {
+                assert_eq!(bytes, Summing::sum(view).unwrap(), "the tile of other rows");
+                true
+            }
+            None => false,
+        };
+        snapshot.views().iter().filter(has_one).count()
+    }
+
     /// Every document as (`_id`, version, JSON), sorted by id.
     pub(crate) fn documents(&self, table: &Arc<Table>) -> Vec<Document> {
         self.try_documents(table).unwrap()
@@ -150,6 +165,37 @@ impl House {
         }
         all.sort();
         Ok(all)
+    }
+}
+
+/// Makes tiles that are easy to check: the sum of `n`, under whatever keys are wanted.
+pub(crate) struct Summing(pub(crate) Arc<[String]>);
+
+impl Summing {
+    pub(crate) fn of(keys: &[&str]) -> Arc<Summing> {
+        Arc::new(Summing(keys.iter().map(|&key| key.to_owned()).collect()))
+    }
+
+    /// What the tile of a view should be.
+    pub(crate) fn sum(view: &View) -> Result<Vec<u8>, ReadError> {
+        let Some(storage::Column::Long(column)) = view.column("n")? else { return Ok(Vec::new()) };
+        let (mut rows, mut values, mut sum) = (Vec::new(), Vec::new(), 0);
+        for block in view.select(&Filter::All)?.blocks() {
+            column.all(block, &mut rows, &mut values);
+            sum += values.iter().sum::<i64>();
+        }
+        Ok(format!("the sum is {sum}").into_bytes())
+    }
+}
+
+impl TileMaker for Summing {
+    fn wanted(&self, _: &Arc<Table>) -> Arc<[String]> {
+        Arc::clone(&self.0)
+    }
+
+    fn make(&self, view: &Arc<View>, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
+        let sum = Summing::sum(view)?;
+        Ok(keys.iter().map(|key| (key != "worthless").then(|| sum.clone())).collect())
     }
 }
 

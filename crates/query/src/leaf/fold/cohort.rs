@@ -5,6 +5,7 @@ use super::block::{Loaded, Mask, Slots};
 use super::group::Groups;
 use super::merge::Merger;
 use super::partial::{self, Partial};
+use super::tile::Rest;
 use super::{Job, Kind, Piece, Place, Plan, Ready, in_parallel, shared_ordinals};
 use crate::{Group, QueryError};
 use arrow::array::{ArrayRef, UInt32Array};
@@ -69,7 +70,7 @@ impl Cohort {
         let entities = entities(job, wanted.entity)?;
         let plan = Plan::new(job, wanted.rows, wanted.groups, &[])?;
         let ready = in_parallel(job.limits.threads, job.places, |place| {
-            let ready = plan.prepare(job, place)?;
+            let ready = plan.prepare(job, &Rest::whole(place))?;
             let mask = wanted.counts.map(|filter| mask(job, place, filter)).transpose()?;
             Ok((ready, mask))
         })?;

@@ -470,6 +470,9 @@ impl Merged {
                     }
                 }
             }
+            Part::Bitmaps(sets) => {
+                targets.zip(sets).for_each(|(at, set)| self.sets[at] |= set);
+            }
             Part::Samples(samples) => {
                 targets.zip(samples).for_each(|(at, sample)| self.samples[at].merge(sample));
             }

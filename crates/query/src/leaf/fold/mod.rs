@@ -3,6 +3,7 @@
 //! Each view (or, if it is large, each part of it) is folded on its own: rows become group
 //! numbers ([`group`]), values are added to dense accumulators under these numbers ([`measure`]),
 //! and only then ordinals become values ([`partial`]), which are merged across views ([`merge`]).
+//! What was folded beforehand over a whole segment is not folded again ([`tile`]).
 
 mod block;
 mod cohort;
@@ -16,7 +17,10 @@ mod partial;
 mod quantile;
 mod retention;
 mod sieve;
+mod tile;
 mod windows;
+
+pub use tile::{TileDefinition, TileSmith};
 
 pub(super) use funnel::funnel;
 pub(super) use mapping::mapping;
@@ -25,7 +29,7 @@ pub(super) use retention::retention;
 use super::exec::measure_type;
 use super::field::{self, Kind};
 use super::work::in_parallel;
-use super::{Job, Place};
+use super::{Ground, Job, Place};
 use crate::{Group, GroupBy, Interval, Measure, MeasureOf, QueryError};
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
@@ -38,6 +42,7 @@ use partial::{Part, Partial};
 use sieve::Sieve;
 use std::sync::Arc;
 use storage::{BLOCK, Block, Column, Filter, Ordinals, Selection};
+use tile::{Rest, cover};
 
 /// Groups are numbered without a map up to this many.
 const CELLS_MAX: u64 = 1 << 20;
@@ -72,6 +77,8 @@ struct Plan<'a> {
     shared: Vec<Option<Arc<Ordinals>>>,
     /// Where the dates of the first group are cut, in the place of what it says.
     pieces: Option<Vec<i64>>,
+    /// Keywords keep the ordinals of their view in the place of shared numbers.
+    keeps_ordinals: bool,
 }
 
 struct Planned<'a> {
@@ -103,7 +110,7 @@ struct Piece<'a> {
 
 /// Folds the rows that match: group columns, then measures.
 pub(super) fn fold(
-    job: &Job<'_>,
+    job: &Ground<'_>,
     filter: &Filter,
     groups: &[Group],
     measures: &[MeasureOf],
@@ -115,14 +122,19 @@ pub(super) fn fold(
     let asked: Vec<Measure> = measures.iter().map(|of| of.measure.clone()).collect();
     let counted = plan.measures.iter().map(|planned| planned.shared.clone()).collect();
     let mut merger = Merger::new(plan.shared.clone(), &asked, counted, job.limits.groups);
+    let covered = cover(job, &plan)?;
+    let is_tiled = !covered.partials.is_empty();
+    for partial in covered.partials {
+        merger.add(partial)?;
+    }
     if groups.is_empty() && asked.iter().all(|measure| *measure == Measure::Rows) {
-        merger.add(plan.only_counts(job, measures)?)?;
+        merger.add(plan.only_counts(job, measures, &covered.rest)?)?;
         return finish(job, merger, &plan, measures);
     }
-    let (quick, slow) = plan.by_postings(job)?;
-    let ready = in_parallel(job.limits.threads, &slow, |place| plan.prepare(job, place))?;
+    let (quick, slow) = plan.by_postings(job, covered.rest)?;
+    let ready = in_parallel(job.limits.threads, &slow, |rest| plan.prepare(job, rest))?;
     let pieces: Vec<Piece<'_>> = ready.iter().flat_map(Ready::pieces).collect();
-    let alone = quick.is_empty() && pieces.len() == 1;
+    let alone = !is_tiled && quick.is_empty() && pieces.len() == 1;
     let partials = in_parallel(job.limits.threads, &pieces, |piece| plan.fold(job, piece, alone))?;
     for partial in quick.into_iter().chain(partials) {
         job.limits.check()?;
@@ -132,7 +144,7 @@ pub(super) fn fold(
 }
 
 fn finish(
-    job: &Job<'_>,
+    job: &Ground<'_>,
     merger: Merger,
     plan: &Plan<'_>,
     measures: &[MeasureOf],
@@ -157,7 +169,7 @@ fn group_type(group: &Group, kind: Option<Kind>) -> DataType {
 
 impl<'a> Plan<'a> {
     fn new(
-        job: &Job<'_>,
+        job: &Ground<'_>,
         filter: &'a Filter,
         groups: &'a [Group],
         measures: &'a [MeasureOf],
@@ -182,6 +194,7 @@ impl<'a> Plan<'a> {
             exists: Vec::new(),
             shared: Vec::new(),
             pieces: None,
+            keeps_ordinals: false,
         };
         for (group, kind) in groups.iter().zip(&plan.group_kinds) {
             plan.shared.push(match (&group.by, kind) {
@@ -231,8 +244,18 @@ impl<'a> Plan<'a> {
         self.groups.iter().zip(&self.group_kinds).map(|(g, kind)| group_type(g, *kind)).collect()
     }
 
+    /// The same fold, with the ordinals of its only view in the place of shared numbers.
+    fn with_ordinals(self) -> Plan<'a> {
+        Plan { keeps_ordinals: true, ..self }
+    }
+
     /// One group and only counts of rows: postings know them.
-    fn only_counts(&self, job: &Job<'_>, measures: &[MeasureOf]) -> Result<Partial, QueryError> {
+    fn only_counts(
+        &self,
+        job: &Ground<'_>,
+        measures: &[MeasureOf],
+        rest: &[Rest<'_>],
+    ) -> Result<Partial, QueryError> {
         let filters: Vec<Filter> = measures
             .iter()
             .map(|of| match &of.filter {
@@ -240,10 +263,12 @@ impl<'a> Plan<'a> {
                 None => self.filter.clone(),
             })
             .collect();
-        let counts = in_parallel(job.limits.threads, job.places, |place| {
+        let counts = in_parallel(job.limits.threads, rest, |rest| {
             job.limits.check()?;
-            let counts = filters.iter().map(|filter| place.view.count(filter));
-            Ok(counts.collect::<Result<Vec<u64>, _>>()?)
+            let counts = filters.iter().map(|filter| rest.place.view.count(&rest.only(filter)));
+            let counts = counts.collect::<Result<Vec<u64>, _>>()?;
+            job.limits.answered.by_rows(counts.iter().max().copied().unwrap_or(0));
+            Ok(counts)
         })?;
         let total = |at: usize| counts.iter().map(|counts| counts[at]).sum::<u64>();
         let measures = (0..filters.len()).map(|at| Part::Counts(vec![total(at)])).collect();
@@ -251,7 +276,11 @@ impl<'a> Plan<'a> {
     }
 
     /// Counts by one keyword over all rows need no column; gives also the views that do.
-    fn by_postings(&self, job: &Job<'_>) -> Result<(Vec<Partial>, Vec<Place>), QueryError> {
+    fn by_postings<'p>(
+        &self,
+        job: &Ground<'_>,
+        rest: Vec<Rest<'p>>,
+    ) -> Result<(Vec<Partial>, Vec<Rest<'p>>), QueryError> {
         let rows_only =
             |planned: &Planned<'_>| *planned.measure == Measure::Rows && planned.mask.is_none();
         let name = match (self.filter, self.groups) {
@@ -261,23 +290,25 @@ impl<'a> Plan<'a> {
             {
                 name
             }
-            _ => return Ok((Vec::new(), job.places.to_vec())),
+            _ => return Ok((Vec::new(), rest)),
         };
-        let counted = in_parallel(job.limits.threads, job.places, |place| {
+        let counted = in_parallel(job.limits.threads, &rest, |rest| {
             job.limits.check()?;
-            let is_keyword = field::find(place.view.table(), name)
+            let view = &rest.place.view;
+            let is_keyword = field::find(view.table(), name)
                 .is_some_and(|found| Kind::of(found) == Kind::Keyword);
-            match is_keyword {
-                true => Ok(place.view.term_counts(name)?),
+            match is_keyword && rest.window.is_none() {
+                true => Ok(view.term_counts(name)?),
                 false => Ok(None),
             }
         })?;
         let (mut quick, mut slow) = (Vec::new(), Vec::new());
-        for (place, counts) in job.places.iter().zip(counted) {
+        for (rest, counts) in rest.into_iter().zip(counted) {
             let Some(counts) = counts else {
-                slow.push(place.clone());
+                slow.push(rest);
                 continue;
             };
+            job.limits.answered.by_rows(u64::from(rest.place.view.live_rows()));
             let (terms, rows): (Vec<String>, Vec<u64>) =
                 counts.into_iter().filter(|(_, rows)| *rows > 0).unzip();
             quick.push(Partial {
@@ -291,15 +322,17 @@ impl<'a> Plan<'a> {
     }
 
     /// Selects the rows of a view and fills the masks.
-    fn prepare<'p>(&self, job: &Job<'_>, place: &'p Place) -> Result<Ready<'p>, QueryError> {
+    fn prepare<'p>(&self, job: &Ground<'_>, rest: &Rest<'p>) -> Result<Ready<'p>, QueryError> {
         job.limits.check()?;
+        let place = rest.place;
         let view = &place.view;
-        let selection = view.select(self.filter)?;
+        let selection = view.select(&rest.only(self.filter))?;
+        job.limits.answered.by_rows(selection.len() as u64);
         let mask = |filter: &Filter| -> Result<Arc<Mask>, QueryError> {
             if selection.is_empty() {
                 return Ok(Arc::new(Mask::new(&Selection::Rows(Vec::new()), 0)));
             }
-            let mask = Mask::new(&*view.select(filter)?, view.rows());
+            let mask = Mask::new(&*view.select(&rest.only(filter))?, view.rows());
             job.memory.take(mask.bytes())?;
             Ok(Arc::new(mask))
         };
@@ -320,7 +353,12 @@ impl<'a> Plan<'a> {
         Ok(Ready { place, selection, masks, filters })
     }
 
-    fn fold(&self, job: &Job<'_>, piece: &Piece<'_>, alone: bool) -> Result<Partial, QueryError> {
+    fn fold(
+        &self,
+        job: &Ground<'_>,
+        piece: &Piece<'_>,
+        alone: bool,
+    ) -> Result<Partial, QueryError> {
         let mut slots = Slots::default();
         let mut numbering = self.numbering(piece.view, &mut slots)?;
         let cells = numbering.is_dense().then(|| numbering.cells());
@@ -405,7 +443,8 @@ impl<'a> Plan<'a> {
                     let slot = slots.open(&view.place.view, name, kind)?;
                     let mut accumulator =
                         Accumulator::new(planned.measure, slot, planned.mask, slots, cells);
-                    accumulator.shared = translation(view, slots, slot, planned.shared.as_ref())?;
+                    accumulator.shared =
+                        self.translation(view, slots, slot, planned.shared.as_ref())?;
                     accumulator
                 }
                 _ => Accumulator::new(planned.measure, None, planned.mask, slots, cells),
@@ -413,6 +452,23 @@ impl<'a> Plan<'a> {
             accumulators.push(accumulator);
         }
         Ok(accumulators)
+    }
+
+    /// The number of each ordinal of the column in `slot` that groups are merged by.
+    fn translation(
+        &self,
+        view: &Ready<'_>,
+        slots: &Slots,
+        slot: Option<usize>,
+        shared: Option<&Arc<Ordinals>>,
+    ) -> Result<Option<Arc<[u32]>>, QueryError> {
+        let Some(slot) = slot else { return Ok(None) };
+        let Column::Keyword(column) = slots.get(slot).column() else { return Ok(None) };
+        if self.keeps_ordinals {
+            return Ok(Some((0..column.cardinality()).collect()));
+        }
+        let Some(shared) = shared else { return Ok(None) };
+        Ok(Some(view.place.view.translation(shared, column)?))
     }
 
     fn numbering(&self, view: &Ready<'_>, slots: &mut Slots) -> Result<Numbering, QueryError> {
@@ -434,7 +490,7 @@ impl<'a> Plan<'a> {
                 (GroupBy::Filters(_), _) => Coder::Filters { masks: masks.clone() },
                 (_, None) => Coder::Missing,
                 (GroupBy::Terms(_), Some(number)) => {
-                    let shared = translation(view, slots, slot, shared.as_ref())?;
+                    let shared = self.translation(view, slots, slot, shared.as_ref())?;
                     terms_coder(slots, number, shared)
                 }
                 (GroupBy::Date { field, interval, time_zone, offset_ms }, Some(slot)) => {
@@ -512,7 +568,7 @@ fn measured(measure: &Measure) -> Option<&str> {
 
 /// The numbers that all views share, where all are views of one table: else a keyword of the one
 /// has nothing to do with that of the other.
-fn shared_ordinals(job: &Job<'_>, name: &str) -> Result<Option<Arc<Ordinals>>, QueryError> {
+fn shared_ordinals(job: &Ground<'_>, name: &str) -> Result<Option<Arc<Ordinals>>, QueryError> {
     let ([_], Some(first)) = (job.tables, job.places.first()) else { return Ok(None) };
     let mut strings = 0;
     for place in job.places {
@@ -521,20 +577,6 @@ fn shared_ordinals(job: &Job<'_>, name: &str) -> Result<Option<Arc<Ordinals>>, Q
         }
     }
     Ok((strings <= SHARED_MAX).then(|| first.view.ordinals(name)))
-}
-
-/// The shared number of each ordinal of the column in `slot`.
-fn translation(
-    view: &Ready<'_>,
-    slots: &Slots,
-    slot: Option<usize>,
-    shared: Option<&Arc<Ordinals>>,
-) -> Result<Option<Arc<[u32]>>, QueryError> {
-    let (Some(shared), Some(slot)) = (shared, slot) else { return Ok(None) };
-    match slots.get(slot).column() {
-        Column::Keyword(column) => Ok(Some(view.place.view.translation(shared, column)?)),
-        _ => Ok(None),
-    }
 }
 
 fn terms_coder(slots: &Slots, slot: usize, shared: Option<Arc<[u32]>>) -> Coder {

@@ -5,6 +5,7 @@ use super::group::{Keys, Numbering};
 use super::measure::{Accumulator, State};
 use super::quantile::Sample;
 use crate::QueryError;
+use roaring::RoaringBitmap;
 use storage::Column;
 
 /// Groups and measures of one view, or of a part of it.
@@ -37,6 +38,8 @@ pub(super) enum Part {
     StringEnds(Vec<Option<String>>),
     /// The distinct values, and for each group the places of those it has.
     Sets(Keys, Vec<Vec<u32>>),
+    /// For each group its distinct keywords, by the numbers that all views share.
+    Bitmaps(Vec<RoaringBitmap>),
     /// Values for quantiles.
     Samples(Vec<Sample>),
 }

@@ -6,7 +6,8 @@
 
 use super::dates::Intervals;
 use super::merge::Merger;
-use super::{Job, Kind, Measure, MeasureOf, Piece, Plan, Ready, in_parallel};
+use super::tile::cover;
+use super::{Ground, Kind, Measure, MeasureOf, Piece, Plan, Ready, in_parallel};
 use crate::{Group, GroupBy, QueryError};
 use arrow::array::ArrayRef;
 
@@ -40,7 +41,7 @@ pub(super) fn windows_of(plan: &Plan<'_>, measures: &[MeasureOf]) -> Option<Vec<
 
 /// Group columns, the place of the window first, then the measures.
 pub(super) fn fold(
-    job: &Job<'_>,
+    job: &Ground<'_>,
     mut plan: Plan<'_>,
     measures: &[MeasureOf],
     windows: &[Window],
@@ -53,7 +54,11 @@ pub(super) fn fold(
     let asked: Vec<Measure> = measures.iter().map(|of| of.measure.clone()).collect();
     let counted = plan.measures.iter().map(|planned| planned.shared.clone()).collect();
     let mut merger = Merger::new(plan.shared.clone(), &asked, counted, job.limits.groups);
-    let ready = in_parallel(job.limits.threads, job.places, |place| plan.prepare(job, place))?;
+    let covered = cover(job, &plan)?;
+    for partial in covered.partials {
+        merger.add(partial)?;
+    }
+    let ready = in_parallel(job.limits.threads, &covered.rest, |rest| plan.prepare(job, rest))?;
     let pieces: Vec<Piece<'_>> = ready.iter().flat_map(Ready::pieces).collect();
     // Never alone: sets are wanted, not their sizes.
     let partials = in_parallel(job.limits.threads, &pieces, |piece| plan.fold(job, piece, false))?;

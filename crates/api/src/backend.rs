@@ -291,6 +291,31 @@ pub(crate) fn revoke_key(engine: &Engine, caller: &Caller, id: &str) -> Result<(
     engine.revoke_api_key(caller, id).map_err(not_done)
 }
 
+/// Begins to move all pseudonyms to a next key.
+pub(crate) fn rotate_pseudonyms(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.rotate_pseudonyms(caller)?)
+}
+
+/// How far that is.
+pub(crate) fn rotation(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.rotation(caller)?)
+}
+
+/// Copies the node into a folder.
+pub(crate) fn back_up(
+    engine: &Engine,
+    caller: &Caller,
+    to: &str,
+    keep: Option<usize>,
+) -> Result<Value, ApiError> {
+    Ok(engine.back_up(caller, to, keep)?)
+}
+
+/// The folders with backups.
+pub(crate) fn backups(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.known_backups(caller)?)
+}
+
 /// What the key ring holds.
 pub(crate) fn ring(engine: &Engine, caller: &Caller) -> Result<RingStatus, ApiError> {
     Ok(engine.ring(caller)?)

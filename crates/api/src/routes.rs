@@ -4,8 +4,8 @@ use crate::elasticsearch::{
     bulk, cat, cluster, cursor, document, index, info, search, security, sql,
 };
 use crate::native::{
-    alerts, audit, canaries, changes, copies, erasures, exposure, factors, keys, metrics, notices,
-    oidc, people, prometheus, ring, rulings, saved, scim, tables,
+    alerts, audit, backups, canaries, changes, copies, erasures, exposure, factors, keys, metrics,
+    notices, oidc, people, prometheus, ring, rulings, saved, scim, tables,
 };
 use crate::request::Verb::{Delete, Get, Head, Patch, Post, Put};
 use crate::route::{Door, Reads, Route, Work};
@@ -434,6 +434,10 @@ fn native() -> Vec<Route> {
         route(&[Get],               "/_clerestory/keys",              Nothing, Quick,    NONE,       known(keys::list)),
         route(&[Post],              "/_clerestory/keys",              Json,    Write,    NONE,       known(keys::create)),
         route(&[Delete],            "/_clerestory/keys/{id}",         Nothing, Write,    NONE,       known(keys::revoke)),
+        route(&[Get],               "/_clerestory/backups",           Nothing, Quick,    NONE,       known(backups::list)),
+        route(&[Post],              "/_clerestory/backups",           Json,    Question, NONE,       known(backups::create)),
+        route(&[Get],               "/_clerestory/rotation",          Nothing, Quick,    NONE,       known(ring::rotation)),
+        route(&[Post],              "/_clerestory/rotation",          Nothing, Write,    NONE,       known(ring::rotate_pseudonyms)),
         route(&[Get],               "/_clerestory/ring",              Nothing, Quick,    NONE,       known(ring::show)),
         route(&[Post],              "/_clerestory/ring/_rotate",      Nothing, Write,    NONE,       known(ring::rotate)),
         route(&[Post],              "/_clerestory/ring/_destroy",     Json,    Write,    NONE,       known(ring::destroy)),

@@ -38,6 +38,12 @@ pub(crate) enum Command {
     Copy(Copy),
     /// Forget a person: rows are gone at once, files follow, a receipt says so
     Erase(Erase),
+    /// Move all pseudonyms to a next key, behind readers and writers; the old one is destroyed
+    Rotate(Rotate),
+    /// Copy the running node into a folder, sealed as it is; what did not change is copied once
+    Backup(Backup),
+    /// Make a data folder of a backup, or check one; who was taken out stays out
+    Restore(Restore),
     /// People
     #[command(subcommand)]
     User(User),
@@ -626,6 +632,61 @@ pub(crate) struct RuleSet {
     /// Only say what it would do
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["to", "list"]))]
+pub(crate) struct Backup {
+    /// Folder on the server, as the setting backup_targets names it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    /// Which backups there are
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// How many sets stay in the folder, the newest ones
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep: u32,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// Folder of the backup
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// Which set of it [default: the newest]
+    #[arg(long, value_name = "N")]
+    pub(crate) set: Option<u64>,
+    /// Folder for the data; must be empty or not there
+    #[arg(long, value_name = "D", required_unless_present = "check")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Only read everything and say whether it could be restored
+    #[arg(long, conflicts_with = "dir")]
+    pub(crate) check: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) unlock: UnlockWith,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// Only say how far it is
+    #[arg(long)]
+    pub(crate) status: bool,
+    /// Wait until the old key is destroyed
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,

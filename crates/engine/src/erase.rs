@@ -19,7 +19,7 @@ use protection::grant::Action;
 use protection::{SealError, Sealer, Subject};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use steward::{Erasure, TableErasure};
+use steward::{Erasure, Missing, TableErasure};
 use storage::{Filter, FoundRows, Trace};
 
 /// Rows that one batch of deletions takes.
@@ -107,6 +107,8 @@ impl Engine {
     pub fn erase(&self, caller: &Caller, request: &EraseRequest) -> Result<Json, EngineError> {
         self.may(caller, Action::Rule, None)?;
         request.check(&self.sealer)?;
+        // What is found by a pseudonym is deleted by an `_id` that may be one.
+        let _epoch = self.store.hold_epoch();
         let tables = match request.tables.as_slice() {
             [] => self.store.tables(),
             named => named
@@ -179,7 +181,7 @@ impl Engine {
         self.cursors.rows_were_erased();
         tracing::info!(erasure = id, rows, "rows of a person deleted");
         if request.now {
-            self.steward.finish(&id)?;
+            self.steward.finish(&id, Missing::IsNamed)?;
         }
         let mut shown = self.steward.show(&id)?;
         if request.verify {

@@ -96,7 +96,9 @@ impl From<StoreError> for EngineError {
             StoreError::Busy => {
                 EngineError::new(429, "es_rejected_execution_exception", error.to_string())
             }
-            StoreError::Reruled => EngineError::unavailable(error.to_string()),
+            StoreError::Reruled | StoreError::EpochEnded => {
+                EngineError::unavailable(error.to_string())
+            }
             StoreError::Closed => EngineError::unavailable("the server is stopping"),
             StoreError::Read(read) => read.into(),
             StoreError::Log(_) | StoreError::Disk(_) => EngineError::unavailable(

@@ -79,7 +79,8 @@ impl Engine {
         })?;
         let could = could_read(&self.policies.history(), &question);
         let person = asked.person.as_deref();
-        let rows = person.map(|person| self.rows_of(caller, &table, person)).transpose()?;
+        let rows_of = |person| self.in_one_epoch(|| self.rows_of(caller, &table, person));
+        let rows = person.map(rows_of).transpose()?;
         let person_rows = rows.as_ref().map(RoaringTreemap::len);
         let mut readings = Readings::new(question.clone(), rows);
         self.audit.walk(question.from, &mut |record| readings.see(record)).map_err(|error| {
@@ -104,10 +105,11 @@ impl Engine {
         }))
     }
 
-    /// The person asked about as the record may hold it: a pseudonym.
+    /// The person asked about as the record may hold it: the keyed tag that receipts of erasures
+    /// bear. No pseudonym, because records outlive the epochs of those.
     fn person_in_record(&self, asked: &WhoRead) -> String {
         let person = asked.person.as_deref();
-        person.map(|person| self.pseudonyms.of("person", person)).unwrap_or_default()
+        person.map(|person| self.steward.subject_tag(person)).unwrap_or_default()
     }
 
     /// The rows of a table that name a person, in a field of their own or inside text.

@@ -28,6 +28,7 @@ mod admin;
 mod alert;
 mod alias;
 mod audit;
+mod backup;
 mod bulk;
 mod canary;
 mod carry_out;
@@ -51,6 +52,7 @@ mod own_rules;
 mod people;
 mod read;
 mod ring;
+mod rotate;
 mod ruling;
 mod saved;
 mod sql;
@@ -67,6 +69,7 @@ mod tile_tests;
 pub use alert::AlertClock;
 pub use alias::Alias;
 pub use audit::{AuditProof, AuditQuestion, AuditState};
+pub use backup::{RestoreError, RestoreSettings, Restored, check_backup, folder_of_set, restore};
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
 };

@@ -118,14 +118,16 @@ impl Engine {
         name: &str,
         body: &Json,
     ) -> Result<Released<Json>, EngineError> {
-        let (scope, plan, answer, explain) = self.ask_metric(caller, name, body)?;
-        let mut shown = answer.to_json();
-        if let Json::Object(shown) = &mut shown {
-            shown.extend(explain.map(|explain| ("explain".to_owned(), explain)));
-            shown.insert("metric".to_owned(), json!(name));
-            shown.insert("sql".to_owned(), json!(plan.sql()));
-        }
-        release(&scope, shown, answer.rows.len() as u64)
+        self.in_one_epoch(|| {
+            let (scope, plan, answer, explain) = self.ask_metric(caller, name, body)?;
+            let mut shown = answer.to_json();
+            if let Json::Object(shown) = &mut shown {
+                shown.extend(explain.map(|explain| ("explain".to_owned(), explain)));
+                shown.insert("metric".to_owned(), json!(name));
+                shown.insert("sql".to_owned(), json!(plan.sql()));
+            }
+            release(&scope, shown, answer.rows.len() as u64)
+        })
     }
 
     /// The same answer as columns and rows.
@@ -138,12 +140,16 @@ impl Engine {
         name: &str,
         body: &Json,
     ) -> Result<Released<SqlAnswer>, EngineError> {
-        let (scope, _, answer, _) = self.ask_metric(caller, name, body)?;
-        let columns = answer.columns.iter();
-        let column =
-            |of: &query::sql::ColumnInfo| SqlColumn { name: of.name.clone(), ty: of.ty.clone() };
-        let rows = SqlAnswer { columns: columns.map(column).collect(), rows: answer.to_rows() };
-        release(&scope, rows, answer.rows.len() as u64)
+        self.in_one_epoch(|| {
+            let (scope, _, answer, _) = self.ask_metric(caller, name, body)?;
+            let columns = answer.columns.iter();
+            let column = |of: &query::sql::ColumnInfo| SqlColumn {
+                name: of.name.clone(),
+                ty: of.ty.clone(),
+            };
+            let rows = SqlAnswer { columns: columns.map(column).collect(), rows: answer.to_rows() };
+            release(&scope, rows, answer.rows.len() as u64)
+        })
     }
 
     /// The same answer as a stream of Arrow's IPC format.
@@ -151,6 +157,15 @@ impl Engine {
     /// # Errors
     /// As [`Engine::query_metric`].
     pub fn metric_arrow(
+        &self,
+        caller: &Caller,
+        name: &str,
+        body: &Json,
+    ) -> Result<Released<Vec<u8>>, EngineError> {
+        self.in_one_epoch(|| self.metric_arrow_once(caller, name, body))
+    }
+
+    fn metric_arrow_once(
         &self,
         caller: &Caller,
         name: &str,

@@ -2,12 +2,14 @@
 
 use crate::alert::Alerts;
 use crate::alias::Aliases;
+use crate::backup::Backups;
 use crate::cursor::Cursors;
 use crate::erase::{RunningSteward, Steward};
 use crate::error::{EngineError, chain};
 use crate::herald::Herald;
 use crate::latest_time::LatestTime;
 use crate::metric::Metrics;
+use crate::rotate::{Declared, Rotator, RunningRotator};
 use crate::saved::SavedObjects;
 use crate::vitals::{AskSpace, IngestCounter};
 use model::{Clock, SteadyClock, TableId};
@@ -118,6 +120,8 @@ pub struct Engine {
     pub(crate) ingest: IngestCounter,
     pub(crate) store: Arc<Store>,
     pub(crate) steward: RunningSteward,
+    pub(crate) rotator: RunningRotator,
+    pub(crate) backups: Arc<Backups>,
     pub(crate) keys: Arc<KeyRing>,
     /// Held by whoever moves files to a new key.
     pub(crate) moving_files: Mutex<()>,
@@ -140,8 +144,8 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<RwLock<Metrics>>,
     pub(crate) tiles: Arc<TileSmith>,
-    pub(crate) saved: RwLock<SavedObjects>,
-    pub(crate) alerts: RwLock<Alerts>,
+    pub(crate) saved: Arc<RwLock<SavedObjects>>,
+    pub(crate) alerts: Arc<RwLock<Alerts>>,
     /// Held by whoever looks at an alert or declares one.
     pub(crate) alert_turn: Mutex<()>,
     /// One lock for each table whose fields grow, so that two requests do not lose one.
@@ -233,7 +237,7 @@ impl Engine {
         if policies.is_founding() && holds_rows(&store)? {
             policies.end_founding()?;
         }
-        let alerts = RwLock::new(Alerts::load(&**store.catalog())?);
+        let alerts = Arc::new(RwLock::new(Alerts::load(&**store.catalog())?));
         let metrics = Metrics::load(&**store.catalog()).map_err(OpenError::Metrics)?;
         let metrics = Arc::new(RwLock::new(metrics));
         let tiles = Arc::new(TileSmith::new({
@@ -243,15 +247,38 @@ impl Engine {
         store.make_tiles_with(Arc::clone(&tiles) as Arc<dyn storage::TileMaker>);
         let saved = SavedObjects::load(&**store.catalog()).map_err(OpenError::Saved)?;
         let aliases = Aliases::load(&**store.catalog())?;
+        let saved = Arc::new(RwLock::new(saved));
         let outside = settings.outside.clone();
         let herald = Herald::start(Arc::clone(&notices), outside, Arc::clone(&audit), latest)?;
         audit.append_durable(&Event::new(EventKind::Started))?;
+        let backups = Arc::new(Backups::new(
+            &settings.dir,
+            Arc::clone(&store),
+            Arc::clone(&keys),
+            Arc::clone(&audit),
+            Arc::clone(&clock),
+        ));
         let steward = Steward::start(
+            Arc::clone(&backups),
             Arc::clone(&store),
             Arc::clone(&sealer),
             Arc::clone(&keys),
             Arc::clone(&audit),
             Arc::clone(&clock),
+        )?;
+        let rotator = Rotator::start(
+            Arc::clone(&store),
+            Arc::clone(&keys),
+            Arc::clone(&policies),
+            Arc::clone(&audit),
+            Arc::clone(&clock),
+            Declared {
+                metrics: Arc::clone(&metrics),
+                saved: Arc::clone(&saved),
+                alerts: Arc::clone(&alerts),
+                tiles: Arc::clone(&tiles),
+            },
+            Arc::clone(&backups),
         )?;
         Ok(Engine {
             dir: settings.dir.clone(),
@@ -259,6 +286,8 @@ impl Engine {
             ingest: IngestCounter::start(clock.now()),
             store,
             steward,
+            rotator,
+            backups,
             keys,
             moving_files: Mutex::default(),
             sealer,
@@ -277,7 +306,7 @@ impl Engine {
             aliases,
             clock,
             metrics,
-            saved: RwLock::new(saved),
+            saved,
             alerts,
             alert_turn: Mutex::default(),
             tiles,
@@ -319,6 +348,7 @@ impl Engine {
         }
         self.steward.stop();
         self.herald.stop();
+        self.rotator.stop();
         self.store.close();
         if let Err(error) = self.audit.append_durable(&Event::new(EventKind::Stopped)) {
             tracing::error!(cause = chain(&error), "audit record not written");

@@ -21,6 +21,23 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Engine {
+    /// Answers again if pseudonyms moved to another epoch meanwhile: literals of one epoch are not
+    /// found in a snapshot of another. Nobody is given an answer of two.
+    pub(crate) fn in_one_epoch<T>(
+        &self,
+        answer: impl Fn() -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        loop {
+            let (epoch, policy) = (self.pseudonyms.epoch(), self.policies.version());
+            let answer = answer();
+            // Epochs are begun by people, so this ends.
+            let is_of_one = self.pseudonyms.epoch() == epoch;
+            if is_of_one && (answer.is_ok() || !self.policies.was_only_renewed_since(policy)) {
+                return answer;
+            }
+        }
+    }
+
     /// Authorises a read and records it.
     pub(crate) fn authorise(
         &self,
@@ -83,6 +100,16 @@ impl Engine {
         body: &Json,
         params: &[(String, String)],
     ) -> Result<Released<Json>, EngineError> {
+        self.in_one_epoch(|| self.search_once(caller, expression, body, params))
+    }
+
+    fn search_once(
+        &self,
+        caller: &Caller,
+        expression: &str,
+        body: &Json,
+        params: &[(String, String)],
+    ) -> Result<Released<Json>, EngineError> {
         let request = SearchRequest::parse(body, params)?;
         if let Some(pit) = request.pit() {
             if !expression.is_empty() {
@@ -124,6 +151,16 @@ impl Engine {
         body: &Json,
         params: &[(String, String)],
     ) -> Result<Released<Json>, EngineError> {
+        self.in_one_epoch(|| self.count_once(caller, expression, body, params))
+    }
+
+    fn count_once(
+        &self,
+        caller: &Caller,
+        expression: &str,
+        body: &Json,
+        params: &[(String, String)],
+    ) -> Result<Released<Json>, EngineError> {
         let tables = self.resolve(caller, expression)?;
         let request = CountRequest::parse(body, params)?;
         let scope = self.scope(
@@ -145,6 +182,17 @@ impl Engine {
     /// # Errors
     /// If there is no such table, or the caller may not read it.
     pub fn get_document(
+        &self,
+        caller: &Caller,
+        index: &str,
+        id: &str,
+        include: &[String],
+        exclude: &[String],
+    ) -> Result<Released<Json>, EngineError> {
+        self.in_one_epoch(|| self.get_document_once(caller, index, id, include, exclude))
+    }
+
+    fn get_document_once(
         &self,
         caller: &Caller,
         index: &str,

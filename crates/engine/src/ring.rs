@@ -169,7 +169,7 @@ impl Engine {
 /// The purpose under which small secrets in files are sealed.
 const SECRET_PURPOSE: &str = "secret file";
 
-fn failed(error: &KeyError) -> EngineError {
+pub(crate) fn failed(error: &KeyError) -> EngineError {
     match error {
         KeyError::CurrentGeneration { .. } | KeyError::NoGeneration { .. } | KeyError::RingFull => {
             EngineError::illegal_argument(error.to_string())

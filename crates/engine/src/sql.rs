@@ -57,9 +57,13 @@ impl Engine {
         params: &[Json],
     ) -> Result<Released<SqlAnswer>, EngineError> {
         let text = with_params(text, params)?;
+        self.in_one_epoch(|| self.sql_once(caller, &text))
+    }
+
+    fn sql_once(&self, caller: &Caller, text: &str) -> Result<Released<SqlAnswer>, EngineError> {
         let known = self.known_tables(caller);
         let metric = |name: &str, body: &Json| self.metric_in_sql(caller, name, body);
-        let plan = query::sql::plan_with(&text, &known, &self.pseudonyms, &metric)?;
+        let plan = query::sql::plan_with(text, &known, &self.pseudonyms, &metric)?;
         let tables: Vec<Arc<Table>> = plan.tables().to_vec();
         let scope = self.scope(
             caller,

@@ -1,8 +1,9 @@
 //! A sealed batch as bytes, for the frames of the log. All numbers are little-endian.
 //!
 //! ```text
-//! version        u8      2
+//! version        u8      3
 //! rules          u32     the table's number of rules under which it was sealed
+//! epoch          u32     the epoch of its pseudonyms; not in version 2, which knew only the first
 //! rows           u32     then per row: flags u8 (1 delete, 2 has id, 4 has shape),
 //!                        id as text if flagged, shape u32 if flagged
 //! shapes         u32     then each as text
@@ -22,7 +23,9 @@
 
 use model::{Batch, Column, FieldId, Op, Row, Strings, Values};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+const VERSION_WITHOUT_EPOCHS: u8 = 2;
+const FIRST_EPOCH: u32 = 1;
 
 const IS_DELETE: u8 = 1;
 const HAS_ID: u8 = 2;
@@ -49,10 +52,11 @@ pub enum DecodeError {
     Contradiction,
 }
 
-/// Appends `batch` and the rules under which it was sealed to `out`.
-pub(crate) fn encode(batch: &Batch, rules: u32, out: &mut Vec<u8>) {
+/// Appends `batch` and the rules and the epoch under which it was sealed to `out`.
+pub(crate) fn encode(batch: &Batch, rules: u32, epoch: u32, out: &mut Vec<u8>) {
     out.push(VERSION);
     put_u32(rules, out);
+    put_u32(epoch, out);
     put_len(batch.rows.len(), out);
     for row in &batch.rows {
         let flags = if row.op == Op::Delete { IS_DELETE } else { 0 }
@@ -149,14 +153,16 @@ fn put_text(text: &str, out: &mut Vec<u8>) {
 }
 
 /// Reads what [`encode`] wrote; all of `bytes`.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(Batch, u32), DecodeError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<(Batch, u32, u32), DecodeError> {
     let mut reader = Reader { bytes };
-    match reader.u8()? {
-        VERSION => {}
+    let has_epoch = match reader.u8()? {
+        VERSION => true,
+        VERSION_WITHOUT_EPOCHS => false,
         0 | 1 => return Err(DecodeError::Contradiction),
         _ => return Err(DecodeError::TooNew),
-    }
+    };
     let rules = reader.u32()?;
+    let epoch = if has_epoch { reader.u32()? } else { FIRST_EPOCH };
     let rows = reader.counted(1, |reader| {
         let flags = reader.u8()?;
         if flags & !(IS_DELETE | HAS_ID | HAS_SHAPE) != 0 {
@@ -177,7 +183,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Batch, u32), DecodeError> {
     if !rows.iter().all(known) {
         return Err(DecodeError::Contradiction);
     }
-    Ok((Batch { rows, columns, shapes }, rules))
+    Ok((Batch { rows, columns, shapes }, rules, epoch))
 }
 
 struct Reader<'a> {
@@ -327,14 +333,14 @@ mod tests {
 
     fn encoded(batch: &Batch) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(batch, 7, &mut bytes);
+        encode(batch, 7, 9, &mut bytes);
         bytes
     }
 
     #[test]
     fn a_batch_comes_back() {
         for batch in [Batch::default(), some_batch()] {
-            assert!(decode(&encoded(&batch)).unwrap() == (batch, 7));
+            assert!(decode(&encoded(&batch)).unwrap() == (batch, 7, 9));
         }
     }
 
@@ -359,8 +365,16 @@ mod tests {
             let bytes = encoded(&batch);
             let ids = width * distinct as usize;
             assert_eq!(bytes[bytes.len() - ids - 1] as usize, width);
-            assert!(decode(&bytes).unwrap() == (batch, 7));
+            assert!(decode(&bytes).unwrap() == (batch, 7, 9));
         }
+    }
+
+    #[test]
+    fn a_batch_from_before_there_were_epochs_is_of_the_first() {
+        let mut bytes = encoded(&some_batch());
+        bytes[0] = VERSION_WITHOUT_EPOCHS;
+        bytes.drain(5..9);
+        assert!(decode(&bytes).unwrap() == (some_batch(), 7, 1));
     }
 
     #[test]
@@ -381,12 +395,12 @@ mod tests {
             for value in [0, 1, 2, 3, 4, 0x7f, 0x80, 0xff] {
                 let mut changed = bytes.clone();
                 changed[at] = value;
-                if let Ok((batch, _)) = decode(&changed) {
+                if let Ok((batch, ..)) = decode(&changed) {
                     assert!(batch.rows.len() <= changed.len());
                 }
             }
         }
-        assert_eq!(decode(&[3]).err(), Some(DecodeError::TooNew));
+        assert_eq!(decode(&[4]).err(), Some(DecodeError::TooNew));
         assert_eq!(decode(&[2, 0, 0, 0, 0, 255, 255, 255, 255]).err(), Some(DecodeError::Length));
     }
 }

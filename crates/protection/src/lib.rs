@@ -25,7 +25,7 @@ pub mod notice;
 
 pub use batch_codec::DecodeError;
 pub use cipher::{CipherError, FileCipher, TAG_BYTES, ValueCipher};
-pub use pseudonym::{Pseudonyms, is_pseudonym};
+pub use pseudonym::{Pseudonyms, Renewal, is_pseudonym};
 pub use records::{MemoryRecords, RecordError, RecordStore};
 pub use release::{
     CacheKey, Canaries, Canary, Denied, FieldUse, Guard, Kept, Permit, ReadIntent, Released,

@@ -3,14 +3,17 @@ use crate::classify::{Classifier, Finding, Hints, normalise};
 use crate::keys::{Family, KeyRing, MacKey};
 use foldhash::quality::RandomState;
 use model::{Class, Field, FieldType};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 mod epoch;
 
 use epoch::Epoch;
+pub use epoch::Renewal;
 
 /// Turns personal values into pseudonyms and credentials into tags: the same value under the
 /// same ring always gives the same, and nobody without the ring can go back or forth.
@@ -19,10 +22,16 @@ use epoch::Epoch;
 /// alphabet) that spell a code: the first 16 bytes of HMAC-SHA256 over the kind, a NUL and the
 /// normalised value, through the permutation of an epoch (`epoch`). A tag is `secret-kind:` and
 /// the same under another key.
+///
+/// The epoch is that of what is stored: [`Pseudonyms::enter`] moves on when the store does. Who
+/// makes something of several pseudonyms looks at [`Pseudonyms::epoch`] before and after: it only
+/// rises, so what was made in between is of one epoch if both are the same.
 pub struct Pseudonyms {
     personal: MacKey,
     secret: MacKey,
-    epoch: Epoch,
+    epoch: RwLock<Arc<Epoch>>,
+    /// Its number, which is set last.
+    number: AtomicU32,
     classifier: Classifier,
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
@@ -46,6 +55,7 @@ struct Shard {
 
 struct Slot {
     hash: u64,
+    epoch: u32,
     is_secret: bool,
     /// The kind, then the value as it was written.
     text: Box<str>,
@@ -72,7 +82,8 @@ impl Pseudonyms {
             // These stay when an epoch ends, and belong to no epoch.
             personal: ring.mac_key("pseudonym-of-value"),
             secret: ring.mac_key("tag-of-secret"),
-            epoch: Epoch::of(ring, epoch)?,
+            epoch: RwLock::new(Arc::new(Epoch::of(ring, epoch)?)),
+            number: AtomicU32::new(epoch),
             classifier: classifier.clone(),
             hasher: RandomState::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -164,13 +175,15 @@ impl Pseudonyms {
     fn code(&self, is_secret: bool, kind: &str, value: &str) -> [u8; CODE_BYTES] {
         // A secret's own text is not kept in memory longer than it takes.
         if is_secret || value.len() > CACHED_VALUE_BYTES_MAX {
-            return self.compute(is_secret, kind, value);
+            return self.compute(is_secret, kind, value).1;
         }
         let hash = self.hasher.hash_one((kind, value));
         let shard = &self.shards[hash as usize % SHARDS];
         let slot = (hash >> 32) as usize % SLOTS;
+        let epoch = self.epoch();
         let is_it = |slot: &Slot| {
             slot.hash == hash
+                && slot.epoch == epoch
                 && slot.is_secret == is_secret
                 && slot.text.as_bytes()[..slot.kind_bytes] == *kind.as_bytes()
                 && slot.text.as_bytes()[slot.kind_bytes..] == *value.as_bytes()
@@ -183,17 +196,19 @@ impl Pseudonyms {
         if let Some(code) = known {
             return code;
         }
-        let code = self.compute(is_secret, kind, value);
+        let (epoch, code) = self.compute(is_secret, kind, value);
         let text = [kind, value].concat().into_boxed_str();
         let mut shard = shard.lock();
         if shard.slots.is_empty() {
             shard.slots.resize_with(SLOTS, || None);
         }
-        shard.slots[slot] = Some(Slot { hash, is_secret, text, kind_bytes: kind.len(), code });
+        shard.slots[slot] =
+            Some(Slot { hash, epoch, is_secret, text, kind_bytes: kind.len(), code });
         code
     }
 
-    fn compute(&self, is_secret: bool, kind: &str, value: &str) -> [u8; CODE_BYTES] {
+    /// The code, and the epoch that it is of.
+    fn compute(&self, is_secret: bool, kind: &str, value: &str) -> (u32, [u8; CODE_BYTES]) {
         let mut message = String::with_capacity(kind.len() + 1 + value.len());
         message.push_str(kind);
         message.push('\0');
@@ -205,7 +220,8 @@ impl Pseudonyms {
         let key = if is_secret { &self.secret } else { &self.personal };
         let mut code = [0; CODE_BYTES];
         code.copy_from_slice(&key.sign(message.as_bytes())[..CODE_BYTES]);
-        self.epoch.turn(code)
+        let epoch = self.epoch.read();
+        (epoch.number(), epoch.turn(code))
     }
 }
 

@@ -14,6 +14,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 mod proposal;
+mod renew;
 mod rewrite;
 mod subject;
 
@@ -92,6 +93,11 @@ impl Sealer {
         Sealer { ring, pseudonyms, classifier, clock, id_kinds: RwLock::default() }
     }
 
+    /// The pseudonyms it makes.
+    pub fn pseudonyms(&self) -> &Arc<Pseudonyms> {
+        &self.pseudonyms
+    }
+
     /// The rules it asks; see [`Classifier::adopt`].
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
@@ -104,6 +110,8 @@ impl Sealer {
     /// If rows must be left out, or the batch does not fit the table; the table is then unchanged.
     pub fn seal(&self, table: &mut Table, batch: Batch) -> Result<SealOutcome, SealError> {
         check_fit(table, &batch)?;
+        // Read first: if another epoch begins meanwhile, a store does not take the batch.
+        let epoch = self.pseudonyms.epoch();
         let mut refused = Vec::new();
         self.refuse_shapes(&batch, &mut refused);
         let mut rulings = Vec::new();
@@ -130,7 +138,7 @@ impl Sealer {
         newly_ruled.extend(self.tell_companions(table, &mut batch));
         let mut secrets_seen = Vec::new();
         let batch = self.seal_rows(table, batch, &mut secrets_seen);
-        let batch = SealedBatch { batch, rules: table.schema.rules() };
+        let batch = SealedBatch { batch, rules: table.schema.rules(), epoch };
         Ok(SealOutcome { batch, newly_ruled, secrets_seen })
     }
 
@@ -374,6 +382,7 @@ impl fmt::Debug for Sealer {
 pub struct SealedBatch {
     batch: Batch,
     rules: u32,
+    epoch: u32,
 }
 
 impl SealedBatch {
@@ -393,9 +402,15 @@ impl SealedBatch {
         self.rules
     }
 
+    /// The epoch of its pseudonyms. A store takes it only while that is the store's: two epochs
+    /// beside each other would not join.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Appends the batch as bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        batch_codec::encode(&self.batch, self.rules, out);
+        batch_codec::encode(&self.batch, self.rules, self.epoch, out);
     }
 
     /// Reads what [`SealedBatch::encode`] wrote. Only for bytes that were authenticated on the way
@@ -404,7 +419,8 @@ impl SealedBatch {
     /// # Errors
     /// If the bytes are cut, contradict themselves or were written by a newer version.
     pub fn decode(bytes: &[u8]) -> Result<SealedBatch, DecodeError> {
-        batch_codec::decode(bytes).map(|(batch, rules)| SealedBatch { batch, rules })
+        let (batch, rules, epoch) = batch_codec::decode(bytes)?;
+        Ok(SealedBatch { batch, rules, epoch })
     }
 }
 

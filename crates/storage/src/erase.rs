@@ -104,7 +104,18 @@ impl Store {
     /// # Errors
     /// If the disk or the catalog fails.
     pub fn forget_log(&self) -> Result<(), StoreError> {
+        // Files that nobody names any more, such as those of an epoch that just ended.
+        self.inner().remove_leavings()?;
         self.inner().forget_log()
+    }
+
+    /// Removes the files of the log that hold rows as they were before a ruling or an epoch, unless
+    /// rows wait to be brought under a ruling: then the background does it after that.
+    ///
+    /// # Errors
+    /// If the disk or the catalog fails.
+    pub fn forget_stale_log(&self) -> Result<(), StoreError> {
+        self.inner().forget_stale_log()
     }
 
     /// Forgets dropped tables before their time; says how many.

@@ -31,12 +31,24 @@ pub enum StoreError {
     /// The table's rulings are not those under which the batch was sealed.
     #[error("the table was ruled on since these rows were sealed; seal them again")]
     Reruled,
+    /// The pseudonyms of the batch are of another epoch than the store's.
+    #[error("pseudonyms moved to another epoch since these rows were sealed; seal them again")]
+    EpochEnded,
+    /// The key of the epoch that the stored rows are of is not in the ring.
+    #[error(
+        "the key ring has no key for epoch {0} of pseudonyms, which the stored rows are of; open the \
+         folder with the ring that belongs to it"
+    )]
+    NoEpochKey(u32),
     /// Stored rows could not be brought under the rulings of today.
     #[error("stored rows cannot be rewritten")]
     Rewrite(#[from] protection::SealError),
     /// What a cursor stands on is not held any more: its time is over, or too much was held.
     #[error("this point in time is not held any more; begin again")]
     PointGone,
+    /// A small record could not be written.
+    #[error("a record of the catalog cannot be written")]
+    Records(#[source] protection::RecordError),
     /// There is no such table (any more).
     #[error("no such table")]
     NoTable,

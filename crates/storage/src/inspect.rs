@@ -40,8 +40,11 @@ impl Store {
         let _owners: Vec<_> = tables.iter().map(|table| table.owner.lock()).collect();
         let _working: Vec<_> = tables.iter().map(|table| table.working.lock()).collect();
         for table in &tables {
-            let segments = table.state.lock().segments.clone();
-            for live in segments {
+            let (segments, shadows) = {
+                let state = table.state.lock();
+                (state.segments.clone(), state.shadows.values().cloned().collect::<Vec<_>>())
+            };
+            for live in segments.into_iter().chain(shadows) {
                 // Tiles hold numbers in the place of strings, but for the literals of what is declared.
                 if let Some(tiles) = live.segment.tiles() {
                     let name = crate::store::tiles_name(live.record.id);

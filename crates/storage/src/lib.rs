@@ -18,6 +18,7 @@ pub mod disk;
 pub mod log;
 pub mod sealed_file;
 
+mod backup;
 mod buffer;
 mod column_cache;
 mod compaction;
@@ -38,7 +39,9 @@ mod tiles;
 mod verify;
 mod worker;
 
+pub use backup::{HEAD_BYTES, Moment};
 pub use column_cache::DecodedTile;
+pub use compaction::{EpochHold, EpochProgress};
 pub use erase::{FoundRows, Trace};
 pub use error::StoreError;
 pub use filter::{Filter, Pattern};

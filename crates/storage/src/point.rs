@@ -7,7 +7,8 @@
 //! What a point keeps from being given back is bounded: in time by its end, in bytes by
 //! [`StoreSettings::held_file_bytes`](crate::StoreSettings) and `held_memory_bytes`, for which the
 //! oldest points are let go. Rows that were erased are taken out of every point at once, and a
-//! point that holds a file which an erasure or a ruling rewrote ends with it.
+//! point that holds a file which an erasure or a ruling rewrote ends with it. All end when pseudonyms
+//! move to another epoch.
 
 use crate::read::{ReadError, Snapshot, View};
 use crate::row_scope::restrict;
@@ -137,6 +138,11 @@ impl Points {
             .for_each(|point| point.let_go());
     }
 
+    /// Ends every point: pseudonyms of an epoch before would be shown and not be found.
+    pub(crate) fn end_all(&self) {
+        self.all().iter().for_each(|point| point.let_go());
+    }
+
     /// Ends every point that holds one of these segments: their files are to be gone.
     pub(crate) fn end_with<'a>(&self, segments: impl IntoIterator<Item = &'a Arc<Segment>>) {
         let gone: HashSet<usize> = segments.into_iter().map(address).collect();
@@ -159,6 +165,8 @@ impl Store {
             seq_end: Mutex::new(Seq(0)),
             held: Mutex::new(None),
         });
+        // No epoch begins between two tables.
+        let _reading = inner.reading.read();
         // Known to whoever strikes rows before it is filled, and locked until it is: no erasure
         // falls between.
         let mut held = point.held.lock();
@@ -196,6 +204,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::PointGone`] if it was let go; else as [`Store::snapshot`].
     pub fn snapshot_at(&self, point: &Point, permit: &Permit) -> Result<Snapshot, StoreError> {
+        // An epoch that begins ends the point first.
+        let _reading = self.inner().reading.read();
         let now = self.inner().settings.clock.now();
         if point.until.load(Ordering::Acquire) <= now.0 {
             point.let_go();
@@ -219,7 +229,8 @@ impl Store {
             all.extend(restrict(&table, views, scope)?);
             named.push(table);
         }
-        Ok(Snapshot::new(named, all, *point.seq_end.lock()))
+        // Points end with their epoch.
+        Ok(Snapshot::new(named, all, *point.seq_end.lock(), self.epoch()))
     }
 
     /// Takes erased rows out of every point; a page that begins later does not have them.

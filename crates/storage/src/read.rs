@@ -72,11 +72,22 @@ pub struct Snapshot {
     tables: Vec<Arc<Table>>,
     views: Vec<Arc<View>>,
     seq_end: Seq,
+    epoch: u32,
 }
 
 impl Snapshot {
-    pub(crate) fn new(tables: Vec<Arc<Table>>, views: Vec<Arc<View>>, seq_end: Seq) -> Snapshot {
-        Snapshot { tables, views, seq_end }
+    pub(crate) fn new(
+        tables: Vec<Arc<Table>>,
+        views: Vec<Arc<View>>,
+        seq_end: Seq,
+        epoch: u32,
+    ) -> Snapshot {
+        Snapshot { tables, views, seq_end, epoch }
+    }
+
+    /// The epoch of all pseudonyms in it: literals of another one are not found.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Higher than the number of every row in it.

@@ -1,7 +1,8 @@
 //! The store: appends sealed batches, gives snapshots, flushes and compacts behind them.
 //!
 //! Which lock before which: a table's `state` before the catalog and the log's queue; `tables` is
-//! never held while a `state` is taken for longer than to find it.
+//! never held while a `state` is taken for longer than to find it. Those of an epoch come first:
+//! `held`, `writing`, then every `working`, then `reading`, then every `state`.
 
 use crate::StoreError;
 use crate::buffer::{Buffer, index_chunk};
@@ -29,7 +30,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The purpose under which segment keys are wrapped.
@@ -184,10 +185,22 @@ pub(crate) struct Inner {
     pub(crate) stopping: AtomicBool,
     pub(crate) wake: Condvar,
     pub(crate) wake_lock: Mutex<()>,
+    /// The epoch of the pseudonyms in all that is read and written.
+    pub(crate) epoch: AtomicU32,
+    /// Held by whoever works with pseudonyms over several steps; the next epoch waits for it.
+    pub(crate) held: RwLock<()>,
+    /// Held by appends, from looking at the epoch until the rows can be read.
+    pub(crate) writing: RwLock<()>,
+    /// Held by snapshots until they have all tables.
+    pub(crate) reading: RwLock<()>,
+    /// Segments of an epoch that ended, whose files are still to be removed.
+    pub(crate) leavings: Mutex<Vec<SegmentId>>,
+    /// So many work with files of segments: none is removed meanwhile.
+    pub(crate) keeping: AtomicU64,
     /// Held while the log is released: a slower release must not set its mark back.
     releasing: Mutex<()>,
     /// Counts reasons for which what the log has now must not stay: rulings, erasures.
-    log_stale: AtomicU64,
+    pub(crate) log_stale: AtomicU64,
     /// Up to which of them it went.
     log_cleaned: AtomicU64,
 }
@@ -219,7 +232,9 @@ pub(crate) struct State {
     /// Counts the times the buffer forgot batches: their places change then.
     pub(crate) generation: u64,
     pub(crate) segments: Vec<LiveSegment>,
-    pending: VecDeque<Pending>,
+    /// Their rows under the next epoch, by the segments they are of.
+    pub(crate) shadows: BTreeMap<SegmentId, LiveSegment>,
+    pub(crate) pending: VecDeque<Pending>,
     /// How far its sources were stored.
     marks: Marks,
     /// Those of the catalog: of rows that are in segments.
@@ -244,7 +259,7 @@ pub(crate) struct LiveSegment {
 }
 
 /// A batch that is in the log's line but not yet durable.
-struct Pending {
+pub(crate) struct Pending {
     frame: FrameNumber,
     rules: u32,
     ids: Vec<Box<str>>,
@@ -263,6 +278,10 @@ impl Store {
         // SQLite is always on the real disk.
         std::fs::create_dir_all(&settings.dir)?;
         let catalog = Arc::new(Catalog::open(&settings.dir.join("catalog.db"), &settings.keys)?);
+        let epoch = catalog.epoch()?;
+        if !settings.sealer.pseudonyms().enter(&settings.keys, epoch) {
+            return Err(StoreError::NoEpochKey(epoch));
+        }
         let columns = Arc::new(ColumnCache::new(settings.column_cache_bytes));
         let frames = Arc::new(FrameCache::new(settings.frame_cache_bytes));
 
@@ -281,7 +300,10 @@ impl Store {
             let Some(table) = tables.get(&record.table) else { continue };
             let mut state = table.state.lock();
             let live = open_segment(&settings, &state.table, record, &columns, &frames)?;
-            state.segments.push(live);
+            match live.record.shadow_of {
+                Some(of) => drop(state.shadows.insert(of, live)),
+                None => state.segments.push(live),
+            }
         }
         let flushed: HashMap<TableId, Seq> = catalog.flushed()?.into_iter().collect();
         next_seq = flushed.values().map(|seq| seq.0 + 1).fold(next_seq, u64::max);
@@ -300,8 +322,12 @@ impl Store {
             next_seq = next_seq.max(last);
             let Some(table) = tables.get(&entry.table) else { return Ok(()) };
             log_is_stale |= entry.batch.rules() != table.state.lock().table.schema.rules();
+            log_is_stale |= entry.batch.epoch() != epoch;
             if flushed.get(&entry.table).is_some_and(|flushed| last <= flushed.0 + 1) {
                 return Ok(());
+            }
+            if entry.batch.epoch() != epoch {
+                return Err(StoreError::internal("the log has rows of another epoch"));
             }
             let mut state = table.state.lock();
             let Entry { batch, first_seq, skipped, mark, .. } = entry;
@@ -333,6 +359,12 @@ impl Store {
             stopping: AtomicBool::new(false),
             wake: Condvar::new(),
             wake_lock: Mutex::new(()),
+            epoch: AtomicU32::new(epoch),
+            held: RwLock::new(()),
+            writing: RwLock::new(()),
+            reading: RwLock::new(()),
+            leavings: Mutex::default(),
+            keeping: AtomicU64::new(0),
             releasing: Mutex::new(()),
             log_stale: AtomicU64::new(u64::from(log_is_stale)),
             log_cleaned: AtomicU64::new(0),
@@ -500,7 +532,8 @@ impl Store {
     ///
     /// # Errors
     /// If the log cannot be written (nothing of the batch is kept then), the table is gone or was
-    /// ruled on since the batch was sealed, or the buffer stays full for a minute.
+    /// ruled on since the batch was sealed, its pseudonyms are of another epoch, or the buffer stays
+    /// full for a minute.
     pub fn append(
         &self,
         table: TableId,
@@ -540,6 +573,10 @@ impl Store {
             batch.batch().rows.iter().filter_map(|row| row.id.clone()).collect();
 
         store.keep_pace(&inner.settings, batch.batch().rows.len());
+        let _writing = inner.writing.read();
+        if batch.epoch() != inner.epoch.load(Ordering::Acquire) {
+            return Err(StoreError::EpochEnded);
+        }
         let mut state = store.wait_for_room(&inner.settings)?;
         loop {
             state = store.wait_for_ids(state, batch.batch(), expects);
@@ -627,6 +664,8 @@ impl Store {
     pub fn snapshot(&self, tables: &[TableId], permit: &Permit) -> Result<Snapshot, StoreError> {
         let mut all = Vec::new();
         let mut named = Vec::new();
+        // No epoch begins between two tables.
+        let _reading = self.inner.reading.read();
         for &id in tables {
             let scope = permit.row_scope(id).ok_or(crate::ReadError::NotPermitted)?;
             let store = self.inner.find(id)?;
@@ -635,7 +674,8 @@ impl Store {
             named.push(table);
         }
         // Read last: every row of the views got its number before.
-        Ok(Snapshot::new(named, all, self.inner.seq_end()))
+        let epoch = self.inner.epoch.load(Ordering::Acquire);
+        Ok(Snapshot::new(named, all, self.inner.seq_end(), epoch))
     }
 
     /// How far the sources of a table were stored: the newest mark of each lane.
@@ -1017,6 +1057,7 @@ impl TableStore {
                 buffer: Buffer::default(),
                 generation: 0,
                 segments: Vec::new(),
+                shadows: BTreeMap::new(),
                 pending: VecDeque::new(),
                 marks: Marks::default(),
                 saved_marks: Marks::default(),

@@ -1,4 +1,5 @@
-//! The key ring: what it holds, rotating its file key, destroying an old one.
+//! The key ring: what it holds, rotating its file key, destroying an old one, moving pseudonyms to
+//! a next key.
 
 use super::factors::Shown;
 use crate::backend::{self, not_done};
@@ -65,6 +66,16 @@ pub(crate) fn export(call: &Call<'_>, caller: &Caller) -> Answer {
     let proof = engine.prove_presence(caller, about, present.answer()).map_err(not_done)?;
     let ring = engine.export_ring(caller, passphrase, proof)?;
     Ok(Reply::json(json!({ "keyring": ring })))
+}
+
+/// `GET /_clerestory/rotation`: the epoch of pseudonyms, and how far the next one is.
+pub(crate) fn rotation(call: &Call<'_>, caller: &Caller) -> Answer {
+    backend::rotation(&call.app.engine, caller).map(Reply::json)
+}
+
+/// `POST /_clerestory/rotation`: all pseudonyms move to a next key in the background.
+pub(crate) fn rotate_pseudonyms(call: &Call<'_>, caller: &Caller) -> Answer {
+    backend::rotate_pseudonyms(&call.app.engine, caller).map(Reply::json)
 }
 
 /// Moves files to the newest key behind the requests; a next start goes on where this one stops.

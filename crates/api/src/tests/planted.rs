@@ -576,6 +576,8 @@ const EXCUSED: &[(&str, &str)] = &[
     ("/_clerestory/saved/{kind}/{id}", "questions, no rows; who sees which: `saved.rs`"),
     ("/_ui/dashboards/{id}", "as /_ui/metrics/{name}; the test below"),
     ("/_ui/dashboards/{id}/panels/{place}", "the test below"),
+    ("/_clerestory/backups", "administrators only; folders and sizes"),
+    ("/_clerestory/rotation", "administrators only; a count of all rows"),
     ("/_ui/account", "the caller's own account"),
     ("/_ui/access", "policy, no rows"),
     ("/_ui/changes", "policy, no rows"),

@@ -29,7 +29,7 @@ pub(super) fn page(call: &Call<'_>, caller: &Caller) -> Answer {
                     (tables_panel(call, caller, &known))
                 }
                 div.home-side {
-                    (protection(&known))
+                    (protection(call, caller, &known))
                     (audit(call, caller))
                     (who(caller))
                 }
@@ -119,7 +119,7 @@ fn tables_panel(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -> Marku
     }
 }
 
-fn protection(known: &[Arc<Table>]) -> Markup {
+fn protection(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -> Markup {
     let counts = ClassCounts::of(known.iter().map(|table| &**table));
     html! {
         section.panel aria-labelledby="protection" {
@@ -141,6 +141,26 @@ fn protection(known: &[Arc<Table>]) -> Markup {
                     dt { span.badge.class-none { "not ruled" } span.num { (counts.unruled) } }
                     dd { "No value was seen yet." }
                 }
+            }
+            (rotation(call, caller))
+        }
+    }
+}
+
+/// Under which key pseudonyms are, for those who may exchange it.
+fn rotation(call: &Call<'_>, caller: &Caller) -> Markup {
+    let Ok(rotation) = backend::rotation(&call.app.engine, caller) else { return html! {} };
+    let count = |name: &str| rotation[name].as_u64().unwrap_or(0);
+    html! {
+        p.hint {
+            "Pseudonyms are of epoch " (count("epoch"))
+            @match rotation["state"].as_str() {
+                Some("done") => ".",
+                Some("renewing") => {
+                    "; " (number::of(count("rows_renewed"), "row", "rows")) " of " (count("rows"))
+                    " stand in epoch " (count("next_epoch")) " already, which begins for all at once."
+                }
+                _ => "; the key of the one before is being destroyed.",
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod alert;
 mod audit;
+mod backup;
 mod canary;
 mod change;
 mod copy;
@@ -17,7 +18,9 @@ mod load;
 mod metric;
 mod notice;
 mod own_rules;
+mod restore;
 mod ring;
+mod rotate;
 mod rule;
 mod serve;
 mod sql;
@@ -40,6 +43,9 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Rule(typed) => rule::run(&typed),
         Command::Copy(typed) => copy::run(&typed),
         Command::Erase(typed) => erase::run(&typed),
+        Command::Rotate(typed) => rotate::run(&typed),
+        Command::Backup(typed) => backup::run(&typed),
+        Command::Restore(typed) => restore::run(&typed),
         Command::User(typed) => user::run(&typed),
         Command::Grant(typed) => grant::run(&typed),
         Command::Change(typed) => change::run(&typed),

@@ -52,12 +52,13 @@ enum State {
     Failed { error: EngineError, at: Timestamp },
 }
 
-/// What beside policy and grants an answer depends on: the rulings of its tables, and how many
-/// erasures there were.
+/// What beside policy and grants an answer depends on: the rulings of its tables, how many erasures
+/// there were, and the epoch of pseudonyms.
 #[derive(Clone, PartialEq)]
 struct Marks {
     rules: Vec<u32>,
     erasures: u64,
+    epoch: u32,
 }
 
 /// How an asynchronous search is begun.
@@ -293,6 +294,7 @@ impl Engine {
         Marks {
             rules: tables.iter().map(|table| table.schema.rules()).collect(),
             erasures: self.cursors.erasures.load(Ordering::Acquire),
+            epoch: self.pseudonyms.epoch(),
         }
     }
 

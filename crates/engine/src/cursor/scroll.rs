@@ -65,6 +65,15 @@ impl Engine {
         id: &str,
         length: Option<&str>,
     ) -> Result<Released<Json>, EngineError> {
+        self.in_one_epoch(|| self.scroll_once(caller, id, length))
+    }
+
+    fn scroll_once(
+        &self,
+        caller: &Caller,
+        id: &str,
+        length: Option<&str>,
+    ) -> Result<Released<Json>, EngineError> {
         let now = self.clock.now();
         let cursor = self.cursors.find(caller, Kind::Scroll, id, now)?;
         let Holds::Scroll(point, scroll) = &cursor.holds else {

@@ -1,5 +1,6 @@
 //! Who carries erasures out when their time comes, and keeps their receipts.
 
+use crate::backup::{Backups, Cleaned};
 use crate::error::{EngineError, chain};
 use model::{Clock, Table, TableId, Timestamp};
 use parking_lot::{Condvar, Mutex};
@@ -20,6 +21,8 @@ const RECORDS: &str = "erasure";
 const RECEIPT: &[u8] = b"clerestory erasure receipt v1\n";
 /// How often the steward looks whether an erasure is due.
 const LOOK: Duration = Duration::from_secs(10);
+/// A backup that is not reached is waited for until so long before the deadline.
+const LAST_MOMENT_MS: i64 = 10 * 60 * 1000;
 const DELETIONS_AT_ONCE: usize = 10_000;
 
 /// An erasure, as it is kept. Of the person it holds a keyed tag and nothing else.
@@ -35,6 +38,15 @@ pub(super) struct Erasure {
     pub(super) begun_record: u64,
     pub(super) tables: Vec<TableErasure>,
     pub(super) receipt: Option<Receipt>,
+}
+
+/// What an erasure does about a backup that it does not reach.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is tried again until the deadline.
+    IsWaitedFor,
+    /// The receipt names it.
+    IsNamed,
 }
 
 /// The rows of one table.
@@ -67,6 +79,7 @@ impl TableErasure {
 
 /// Carries erasures out.
 pub(crate) struct Steward {
+    backups: Arc<Backups>,
     store: Arc<Store>,
     sealer: Arc<Sealer>,
     keys: Arc<KeyRing>,
@@ -99,6 +112,7 @@ impl Drop for RunningSteward {
 impl Steward {
     /// Begins to look for what is due.
     pub(crate) fn start(
+        backups: Arc<Backups>,
         store: Arc<Store>,
         sealer: Arc<Sealer>,
         keys: Arc<KeyRing>,
@@ -106,6 +120,7 @@ impl Steward {
         clock: Arc<dyn Clock>,
     ) -> std::io::Result<RunningSteward> {
         let steward = Arc::new(Steward {
+            backups,
             store,
             sealer,
             keys,
@@ -159,14 +174,14 @@ impl Steward {
             Err(error) => return tracing::error!(%error, "erasures cannot be read"),
         };
         for (id, _) in all.iter().filter(|(_, erasure)| is_due(erasure)) {
-            if let Err(error) = self.finish(id) {
+            if let Err(error) = self.finish(id, Missing::IsWaitedFor) {
                 tracing::error!(erasure = id, %error, detail = error.detail, "erasure not finished");
             }
         }
     }
 
     /// What stands for the person in receipts: nobody without the ring can tell whom.
-    pub(super) fn subject_tag(&self, person: &str) -> String {
+    pub(crate) fn subject_tag(&self, person: &str) -> String {
         let tag = self.keys.mac_key("erasure").sign(person.trim().to_lowercase().as_bytes());
         hex(&tag[..16])
     }
@@ -179,9 +194,11 @@ impl Steward {
         Ok(id)
     }
 
-    /// Takes the rows of an erasure out of every file and signs the receipt.
-    pub(super) fn finish(&self, id: &str) -> Result<(), EngineError> {
+    /// Takes the rows of an erasure out of every file and every known backup, and signs the receipt.
+    pub(super) fn finish(&self, id: &str, missing: Missing) -> Result<(), EngineError> {
         let _alone = self.finishing.lock();
+        // A backup that is being made would carry on what goes now.
+        let backups = self.backups.alone();
         let mut erasure = self.get(id)?;
         if erasure.receipt.is_some() {
             return Ok(());
@@ -201,6 +218,14 @@ impl Steward {
             false => 0,
         };
         self.store.forget_log()?;
+        let cleaned = backups.clean()?;
+        let all_reached = cleaned.iter().all(|backup| backup.not_reached.is_none());
+        let is_late = self.clock.now().0 >= erasure.deadline - LAST_MOMENT_MS;
+        if missing == Missing::IsWaitedFor && !all_reached && !is_late {
+            return Err(EngineError::unavailable(
+                "a backup is not reached; it is tried until the deadline",
+            ));
+        }
         let rows: u64 = erasure.tables.iter().map(|table| table.rows).sum();
         let event = Event {
             who: erasure.by.clone(),
@@ -209,7 +234,7 @@ impl Steward {
             purpose: erasure.reference.clone(),
             subject: id.to_owned(),
             refers_to: Some(protection::audit::RecordId(erasure.begun_record)),
-            outcome: "out of every file".to_owned(),
+            outcome: outcome_of(&cleaned).to_owned(),
             ..Event::new(EventKind::ErasureDone)
         };
         let record = self.audit.append_durable(&event).map_err(|error| {
@@ -227,6 +252,11 @@ impl Steward {
                 json!({ "table": table.name, "rows": table.rows })
             }).collect::<Vec<Json>>(),
             "dropped_tables_purged": purged,
+            "backups": cleaned.iter().map(|backup| json!({
+                "folder": backup.folder,
+                "reached": backup.not_reached.is_none(),
+                "why_not": backup.not_reached,
+            })).collect::<Vec<Json>>(),
             "requested_at": Timestamp(erasure.requested_at).to_rfc3339(),
             "deleted_from_reads_at": Timestamp(erasure.requested_at).to_rfc3339(),
             "out_of_every_file_at": done_at.to_rfc3339(),
@@ -243,7 +273,14 @@ impl Steward {
         Ok(())
     }
 
+    /// As the steward's thread does when an erasure is due.
+    #[cfg(test)]
+    pub(crate) fn finish_waiting(&self, id: &str) -> Result<(), EngineError> {
+        self.finish(id, Missing::IsWaitedFor)
+    }
+
     fn expunge(&self, table: TableId, seqs: &RoaringTreemap) -> Result<(), EngineError> {
+        let _epoch = self.store.hold_epoch();
         // A crash may have come before they were deleted.
         let living = self.store.living(table, seqs)?;
         delete_rows(&self.store, &self.sealer, table, &living)?;
@@ -323,6 +360,13 @@ fn describe(id: &str, erasure: &Erasure) -> Json {
         }).collect::<Vec<Json>>(),
         "signed": receipt,
     })
+}
+
+fn outcome_of(cleaned: &[Cleaned]) -> &'static str {
+    match cleaned.iter().all(|backup| backup.not_reached.is_none()) {
+        true => "out of every file",
+        false => "out of every file but those of backups that were not reached",
+    }
 }
 
 /// What the signature of a receipt is over.

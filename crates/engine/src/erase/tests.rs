@@ -221,7 +221,7 @@ fn a_crash_between_the_promise_and_the_deletion_is_made_good() {
     };
     let id = house.engine.steward.begin(&erasure).unwrap();
     assert_eq!(house.rows("users"), 4, "nothing is deleted");
-    house.engine.steward.finish(&id).unwrap();
+    house.engine.steward.finish(&id, Missing::IsNamed).unwrap();
     assert_eq!(house.rows("users"), 2);
     house.assert_nothing_left();
 }

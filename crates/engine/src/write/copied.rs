@@ -93,6 +93,8 @@ impl Engine {
             tracing::error!(cause = chain(&error), "the end of founding is not written down");
             EngineError::unavailable("the catalog cannot be written")
         })?;
+        // Rows that are stored and rows that come are of one epoch of pseudonyms.
+        let _epoch = self.store.hold_epoch();
         let ids = ids_of(piece);
         let runs = runs(piece, &ids);
         for (number, run) in runs.iter().enumerate() {
@@ -123,6 +125,7 @@ impl Engine {
         self.may(caller, Right::Write, Some(&found.name))?;
         let mut deleted = 0;
         loop {
+            let _epoch = self.store.hold_epoch();
             let ids = self.store.ids_before(found.id, before, DELETED_AT_ONCE)?;
             if ids.is_empty() {
                 return Ok(deleted);
@@ -166,6 +169,7 @@ impl Engine {
     ) -> Result<Vec<String>, EngineError> {
         let table = self.copy_table(piece.table)?;
         self.may(caller, Right::Write, Some(&table.name))?;
+        let _epoch = self.store.hold_epoch();
         let ids = ids_of(piece);
         let run = Run { engine: self, caller, piece, ids: &ids, name: &table.name };
         let read = run.read(&table, 0..piece.rows.len(), &BTreeSet::new())?;

@@ -112,6 +112,8 @@ impl<'a> Group<'a> {
 
     /// Writes actions of which no update follows another action on its `_id`.
     fn write_run(&mut self, name: &TableName, todo: &[usize], tries: u32) {
+        // What is carried over from stored rows is of this epoch.
+        let epoch = self.engine.pseudonyms.epoch();
         let prepared = self.prepare_with_table(name, todo);
         let prepared = prepared.and_then(|prepared| {
             self.record_findings(&prepared)?;
@@ -132,6 +134,9 @@ impl<'a> Group<'a> {
             }
         }
         let Some(sealed) = sealed else { return };
+        if sealed.epoch() != epoch {
+            return self.write_run(name, &plan.places, tries);
+        }
         let ids: Vec<Option<String>> =
             sealed.batch().rows.iter().map(|row| row.id.as_deref().map(str::to_owned)).collect();
         if let Err(error) = self.engine.policies.end_founding() {
@@ -141,9 +146,11 @@ impl<'a> Group<'a> {
         }
         let outcomes = match self.engine.store.append(table.id, sealed, &plan.expects) {
             Ok(outcomes) => outcomes,
-            // A ruling came between: what was sealed under the old ones is sealed again. Rulings
-            // are made by people, so this ends.
-            Err(StoreError::Reruled) => return self.write_run(name, &plan.places, tries),
+            // A ruling or an epoch came between: what was sealed before it is sealed again. Both are
+            // made by people, so this ends.
+            Err(StoreError::Reruled | StoreError::EpochEnded) => {
+                return self.write_run(name, &plan.places, tries);
+            }
             Err(error) => return self.refuse_all(&plan.places, &EngineError::from(error).into()),
         };
         let mut again = Vec::new();

@@ -76,6 +76,12 @@ event_kinds! {
     ErasureBegun = "erasure_begun",
     /// They are out of every file.
     ErasureDone = "erasure_done",
+    /// A backup was made, or could not be; [`Event::subject`] is its folder.
+    Backup = "backup",
+    /// The node was restored from a backup; what came after that is not in it.
+    Restored = "restored",
+    /// Pseudonyms are being moved to another epoch, or came there; [`Event::outcome`] says which.
+    Rotation = "rotation",
     /// Credentials were seen in a field on the way in; none was stored.
     SecretsSeen = "secrets_seen",
     /// A metric was declared or changed.

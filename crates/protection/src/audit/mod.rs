@@ -235,6 +235,14 @@ impl AuditLog {
         read::walk(&self.folder(), &self.ring, since, self.len(), each)
     }
 
+    /// The files of the record, oldest first, for a copy; the newest may grow meanwhile.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn files(&self) -> Result<Vec<PathBuf>, AuditError> {
+        Ok(files_of(&self.folder())?.into_iter().map(|(_, path)| path).collect())
+    }
+
     /// A folder that holds everything.
     fn folder(&self) -> PathBuf {
         let sinks = self.shared.sinks.lock();

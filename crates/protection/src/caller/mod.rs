@@ -37,7 +37,7 @@ pub use totp::TotpEnrolment;
 pub use webauthn::{Assertion, Registration, WebAuthnError, WebOrigin};
 
 use crate::grant::{Action, InForce};
-use crate::records::RecordError;
+use crate::records::{RecordError, RecordStore};
 use model::Timestamp;
 use std::fmt;
 use std::net::IpAddr;
@@ -71,6 +71,22 @@ impl Role {
             Role::Administrator => "administrator",
         }
     }
+}
+
+/// Forgets all API keys and sessions in `records`, before a directory is opened on them: a node that
+/// was restored from a backup does not know which of them were taken back since. Gives how many.
+///
+/// # Errors
+/// If the records cannot be read or written.
+pub fn forget_credentials(records: &dyn RecordStore) -> Result<u64, RecordError> {
+    let mut forgotten = 0;
+    for kind in [stored::API_KEY, stored::SESSION, stored::ENROLMENT] {
+        for (id, _) in records.list(kind)? {
+            records.delete(kind, &id)?;
+            forgotten += 1;
+        }
+    }
+    Ok(forgotten)
 }
 
 impl fmt::Display for Role {

@@ -1,9 +1,12 @@
 //! Every version of the policy there ever was, and the one in force.
 
 use super::form::PolicyForm;
-use super::{Policy, Reach, Setting, SettingValue};
+use super::policy::Member;
+use super::{Policy, Reach, Renewing, Setting, SettingValue};
+use crate::caller::Role;
 use crate::change::ChangeError;
 use crate::classify::Classifier;
+use crate::pseudonym::Renewal;
 use crate::records::{RecordError, RecordStore};
 use aws_lc_rs::digest;
 use model::{Class, TableName, Timestamp};
@@ -32,6 +35,8 @@ pub struct Policies {
     classifier: OnceLock<Classifier>,
 }
 
+/// What made a version that only calls persons by pseudonyms of another epoch.
+const RENEWED: &str = "next epoch of pseudonyms";
 /// The kind of the record that says that founding is over; there is one or none.
 const FOUNDING: &str = "founding";
 const OVER: &str = "over";
@@ -152,6 +157,74 @@ impl Policies {
             Ok(policy.settings_mut().set(setting, value)?)
         })
         .map(drop)
+    }
+
+    /// Names persons in the row filters of grants as the stored rows do, or are about to: a next
+    /// version, if any grant names one. The versions before stay as they were. Nobody sees more or
+    /// less by it, because no row has a pseudonym of an epoch that is not the store's.
+    ///
+    /// # Errors
+    /// If the next version cannot be written.
+    pub fn renew_rows(
+        &self,
+        renewal: &Renewal,
+        own: &[&str],
+        how: Renewing,
+        now: Timestamp,
+    ) -> Result<(), RecordError> {
+        let renewed = |rows: &super::RowFilter| rows.renewed(renewal, own, how);
+        if !self.current().grants.values().any(|grant| renewed(&grant.rows).is_some()) {
+            return Ok(());
+        }
+        self.update(RENEWED, now, |policy| {
+            for grant in policy.grants.values_mut() {
+                if let Some(rows) = renewed(&grant.rows) {
+                    grant.rows = rows;
+                }
+            }
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    /// Whether there are versions after this one, and all of them only call persons by pseudonyms of
+    /// another epoch: what was refused because the policy is another one may be asked again.
+    pub fn was_only_renewed_since(&self, version: u64) -> bool {
+        let history = self.history.read();
+        let mut since =
+            history.versions.iter().rev().take_while(|policy| policy.version > version).peekable();
+        since.peek().is_some() && since.all(|policy| policy.made_by == RENEWED)
+    }
+
+    /// After the node was restored from a backup, whose policy is an old one: everybody is disabled
+    /// who is no guardian or administrator, and all of `also`. Letting somebody in again is widening
+    /// and takes two people. Gives who was disabled now.
+    ///
+    /// # Errors
+    /// If the next version cannot be written.
+    pub fn shut_out_after_restore(
+        &self,
+        also: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<Vec<String>, RecordError> {
+        let decides = |role: &Role| matches!(role, Role::Guardian | Role::Administrator);
+        let mut shut_out = Vec::new();
+        self.update("restored from a backup", now, |policy| {
+            let members: Vec<(String, Member)> = policy
+                .members
+                .iter()
+                .map(|(name, member)| (name.clone(), member.clone()))
+                .collect();
+            for (name, member) in members {
+                let stays = member.roles_at(now).iter().any(decides) && !also.contains(&name);
+                if !stays && !member.disabled {
+                    policy.set_member(&name, Some(Member { disabled: true, ..member }));
+                    shut_out.push(name);
+                }
+            }
+            Ok::<(), RecordError>(())
+        })?;
+        Ok(shut_out)
     }
 
     /// All versions so far.

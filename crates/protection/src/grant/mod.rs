@@ -52,7 +52,7 @@ pub use networks::{Network, NetworkError, Networks};
 pub use policy::{GrantId, Member, Policy};
 pub(crate) use reach::clipped;
 pub use reach::{MatrixRow, Reach, ReachMatrix, Way};
-pub use rows::{Condition, Literal, RowFilter, Test};
+pub use rows::{Condition, Literal, Renewing, RowFilter, Test};
 pub use settings::{Setting, SettingError, SettingValue, Settings};
 pub use terms::{Purpose, Quota};
 

@@ -1,5 +1,6 @@
 //! Which rows of a table a grant is about: simple conditions that must all hold.
 
+use crate::pseudonym::Renewal;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -119,6 +120,65 @@ impl RowFilter {
     }
 }
 
+/// What a filter names while the epoch of pseudonyms changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewing {
+    /// Persons by the old pseudonym and by the new one: before the store has the new ones.
+    Both,
+    /// By the new one alone: when nothing has the old ones any more.
+    New,
+}
+
+impl RowFilter {
+    /// The same persons by what they are called; `None` if nothing changes. Doing it twice does
+    /// what doing it once does.
+    pub(crate) fn renewed(&self, renewal: &Renewal, own: &[&str], how: Renewing) -> Option<Self> {
+        let conditions: Vec<Condition> = self
+            .0
+            .iter()
+            .map(|condition| match &condition.test {
+                Test::Among(values) => Condition {
+                    field: condition.field.clone(),
+                    test: Test::Among(renewed_values(values, renewal, own, how)),
+                },
+                Test::Between { .. } => condition.clone(),
+            })
+            .collect();
+        let renewed = RowFilter::of(conditions);
+        (renewed != *self).then_some(renewed)
+    }
+}
+
+fn renewed_values(
+    values: &BTreeSet<Literal>,
+    renewal: &Renewal,
+    own: &[&str],
+    how: Renewing,
+) -> BTreeSet<Literal> {
+    let next = |value: &Literal| match value {
+        Literal::Text(text) => renewal.text(text, own).map(Literal::Text),
+        Literal::Number(_) | Literal::Bool(_) => None,
+    };
+    let pairs: Vec<(&Literal, Option<Literal>)> =
+        values.iter().map(|value| (value, next(value))).collect();
+    // What is the next one of another value is of the new epoch already.
+    let is_new = |value: &Literal| pairs.iter().any(|(_, next)| next.as_ref() == Some(value));
+    let is_old = |(value, next): &(&Literal, Option<Literal>)| match (how, next) {
+        (_, None) => false,
+        (Renewing::Both, Some(_)) => !is_new(value),
+        (Renewing::New, Some(next)) => values.contains(next),
+    };
+    let (old, others): (Vec<_>, Vec<_>) = pairs.iter().partition(|pair| is_old(pair));
+    let mut all: BTreeSet<Literal> =
+        others.into_iter().map(|(value, _)| (*value).clone()).collect();
+    all.extend(old.iter().filter_map(|(_, next)| next.clone()));
+    // Without room for both, rows are missing until the epoch begins, and none is too many.
+    if how == Renewing::Both && all.len() + old.len() <= VALUES_MAX {
+        all.extend(old.iter().map(|(value, _)| (*value).clone()));
+    }
+    all
+}
+
 impl Condition {
     fn covers(&self, other: &Condition) -> bool {
         self.field == other.field && self.test.covers(&other.test)
@@ -164,8 +224,8 @@ impl Test {
     }
 }
 
-/// The most values that one condition names.
-const VALUES_MAX: usize = 1000;
+/// The most values that one condition names; while pseudonyms are exchanged, those of two epochs.
+const VALUES_MAX: usize = 2000;
 
 impl fmt::Display for RowFilter {
     /// In words, with the values: for the people who decide on a grant, never for a log.
@@ -229,6 +289,33 @@ mod tests {
         // A row with the values a and b meets both; so both stay.
         let filter = RowFilter::of(vec![among("r", &["a"]), among("r", &["b"])]);
         assert_eq!(filter.conditions().len(), 2);
+    }
+
+    #[test]
+    fn persons_are_named_in_both_epochs_then_in_the_new_one() {
+        use crate::keys::{Family, KeyRing};
+        use crate::pseudonym::Pseudonyms;
+        let ring = KeyRing::in_memory();
+        let old = Pseudonyms::new(&ring);
+        ring.rotate(Family::Pseudonym, model::Timestamp(1)).unwrap();
+        let new = Pseudonyms::new(&ring);
+        let renewal = Renewal::between(&ring, 1, 2).unwrap();
+        let of = |pseudonyms: &[&Pseudonyms]| {
+            let values: Vec<String> = pseudonyms
+                .iter()
+                .flat_map(|epoch| [epoch.of("user", "ada"), epoch.of("user", "bob")])
+                .chain(["eu".to_owned()])
+                .collect();
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            RowFilter::of(vec![among("who", &values)])
+        };
+        let renew = |filter: &RowFilter, how| filter.renewed(&renewal, &[], how);
+        let both = renew(&of(&[&old]), Renewing::Both).unwrap();
+        assert_eq!(both, of(&[&old, &new]));
+        assert_eq!(renew(&both, Renewing::Both), None, "a second time, after a crash");
+        assert_eq!(renew(&both, Renewing::New), Some(of(&[&new])));
+        assert_eq!(renew(&of(&[&new]), Renewing::New), None);
+        assert_eq!(renew(&RowFilter::of(vec![between(Some(1), None)]), Renewing::Both), None);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Setting {
     AuditSinks,
     /// Who is told out of band: webhooks and e-mail addresses.
     Notify,
+    /// Folders that the node may be backed up into.
+    BackupTargets,
     /// Whether keys may leave the node.
     KeyExport,
     /// Whether one person alone may read for an hour, while everybody is told.
@@ -72,11 +74,12 @@ pub enum SettingError {
 
 impl Setting {
     /// All settings.
-    pub const ALL: [Setting; 9] = [
+    pub const ALL: [Setting; 10] = [
         Setting::Listeners,
         Setting::TlsOnLoopback,
         Setting::AuditSinks,
         Setting::Notify,
+        Setting::BackupTargets,
         Setting::KeyExport,
         Setting::BreakGlass,
         Setting::Oidc,
@@ -91,6 +94,7 @@ impl Setting {
             Setting::TlsOnLoopback => "tls_on_loopback",
             Setting::AuditSinks => "audit_sinks",
             Setting::Notify => "notify",
+            Setting::BackupTargets => "backup_targets",
             Setting::KeyExport => "key_export",
             Setting::BreakGlass => "break_glass",
             Setting::Oidc => "oidc",
@@ -115,6 +119,7 @@ impl Setting {
             Setting::TlsOnLoopback => "TLS on loopback too",
             Setting::AuditSinks => "where the audit record is written a second time",
             Setting::Notify => "who is told out of band: webhooks, Slack, e-mail",
+            Setting::BackupTargets => "folders that the node may be backed up into",
             Setting::KeyExport => "whether keys may leave the node",
             Setting::BreakGlass => "whether one person alone may read for an hour",
             Setting::Oidc => "the company's identity provider, and what its groups may do here",
@@ -129,9 +134,11 @@ impl Setting {
 
     fn start(self) -> SettingValue {
         match self {
-            Setting::Listeners | Setting::AuditSinks | Setting::Notify | Setting::Oidc => {
-                SettingValue::Set(BTreeSet::new())
-            }
+            Setting::Listeners
+            | Setting::AuditSinks
+            | Setting::Notify
+            | Setting::BackupTargets
+            | Setting::Oidc => SettingValue::Set(BTreeSet::new()),
             Setting::TlsOnLoopback | Setting::KeyExport => SettingValue::Flag(false),
             Setting::BreakGlass => SettingValue::Flag(true),
             Setting::GrantDaysMax => SettingValue::Number(90),
@@ -141,7 +148,7 @@ impl Setting {
 
     fn tighter(self) -> Tighter {
         match self {
-            Setting::Listeners => Tighter::Fewer,
+            Setting::Listeners | Setting::BackupTargets => Tighter::Fewer,
             Setting::Oidc => Tighter::FewerRoles,
             Setting::TlsOnLoopback => Tighter::Yes,
             Setting::AuditSinks | Setting::Notify => Tighter::Never,
@@ -191,6 +198,13 @@ impl Setting {
                         "issuer=URL (https), client_id=ID, name=CLAIM, roles=CLAIM and \
                          role:GROUP=ROLE, the first two at least",
                     ),
+                    Setting::BackupTargets
+                        if !entries
+                            .iter()
+                            .all(|entry| std::path::Path::new(entry).is_absolute()) =>
+                    {
+                        wrong("whole paths of folders, such as /mnt/backup/clerestory")
+                    }
                     Setting::Listeners if !entries.iter().all(is_address) => {
                         wrong("addresses with ports, such as 192.0.2.7:9200 or [::]:9200")
                     }
@@ -289,6 +303,8 @@ mod tests {
             (Setting::AuditSinks, set(&["/a", "/b"]), set(&["/a"]), false),
             (Setting::AuditSinks, set(&["/a"]), set(&["/a", "/b"]), false),
             (Setting::AuditSinks, set(&["/a"]), set(&["/a"]), true),
+            (Setting::BackupTargets, set(&["/a", "/b"]), set(&["/a"]), true),
+            (Setting::BackupTargets, set(&["/a"]), set(&["/b"]), false),
             (Setting::KeyExport, Flag(false), Flag(true), false),
             (Setting::GrantDaysMax, Number(90), Number(30), true),
             (Setting::GrantDaysMax, Number(30), Number(90), false),

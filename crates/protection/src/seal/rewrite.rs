@@ -64,6 +64,7 @@ impl Sealer {
         rules: u32,
         mut batch: Batch,
     ) -> Result<Rewritten, SealError> {
+        let epoch = self.pseudonyms.epoch();
         let mut dropped = 0;
         for column in &mut batch.columns {
             let fields = table.schema.fields();
@@ -85,7 +86,7 @@ impl Sealer {
             !column.values.is_empty() && !companions::tells_a_secret(table, column)
         });
         check_fit(table, &batch)?;
-        let batch = SealedBatch { batch, rules: table.schema.rules() };
+        let batch = SealedBatch { batch, rules: table.schema.rules(), epoch };
         Ok(Rewritten { batch, dropped })
     }
 

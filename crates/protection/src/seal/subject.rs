@@ -102,11 +102,12 @@ impl Sealer {
         Ok(opened.iter().map(speaks).collect())
     }
 
-    /// A batch that deletes the rows with these `_id`s, which are as they are stored.
+    /// A batch that deletes the rows with these `_id`s, which are as they are stored. Between
+    /// reading them and writing this the epoch must not change.
     pub fn deletions(&self, table: &Table, ids: &[String]) -> SealedBatch {
         let row = |id: &String| Row { id: Some(id.as_str().into()), op: Op::Delete, shape: None };
         let batch = Batch { rows: ids.iter().map(row).collect(), ..Batch::default() };
-        SealedBatch { batch, rules: table.schema.rules() }
+        SealedBatch { batch, rules: table.schema.rules(), epoch: self.pseudonyms.epoch() }
     }
 
     /// The pseudonyms that stored values of a field hold: those of one more field of a person.

@@ -5,7 +5,8 @@
 //!
 //! sealed_row              section INTEGER, key BLOB, value BLOB; primary key (section, key),
 //!                         without rowid: rows lie in one tree, and no index can disagree with it
-//!   1 counter             key: u8 (1 next table, 2 next segment, 3 log released); u64
+//!   1 counter             key: u8 (1 next table, 2 next segment, 3 log released, 4 epoch of
+//!                         pseudonyms, 5 the epoch that is being made or 0); u64
 //!   2 table               key: table u32; JSON: settings, fields, rulings, when it was dropped
 //!   3 segment             key: segment u64; JSON: everything of a SegmentRecord but the deletes
 //!   4 deletes             key: segment u64; the bitmap of deleted rows
@@ -78,6 +79,10 @@ pub struct SegmentRecord {
     pub fields: u32,
     /// The rules under which its rows are stored ([`model::Schema::rules`]).
     pub rules: u32,
+    /// The epoch of the pseudonyms in it.
+    pub epoch: u32,
+    /// The segment whose rows it holds under the next epoch: nobody reads it before that begins.
+    pub shadow_of: Option<SegmentId>,
     /// Its deleted rows, as a serialised Roaring bitmap.
     pub deletes: Option<Vec<u8>>,
 }
@@ -105,7 +110,14 @@ pub struct Edit {
     pub(crate) marks: Vec<(TableId, Marks)>,
     /// No frame of the log below this number is needed any more.
     pub log_released: Option<u64>,
+    /// The epoch of all pseudonyms from now on; none is being made then.
+    pub epoch: Option<u32>,
+    /// The epoch that is being made.
+    pub next_epoch: Option<u32>,
 }
+
+/// The epoch of a store that never had another.
+const FIRST_EPOCH: u32 = 1;
 
 /// The catalog of a data folder. Used from any thread, one call at a time.
 pub struct Catalog {
@@ -223,13 +235,72 @@ impl Catalog {
         Ok(SegmentId(state.segment_next - 1))
     }
 
+    /// The epoch of the pseudonyms in all segments that are read.
+    ///
+    /// # Errors
+    /// If the disk fails or the row is damaged.
+    pub fn epoch(&self) -> Result<u32, CatalogError> {
+        Ok(self.state.lock().number(Counter::Epoch)?.unwrap_or(FIRST_EPOCH))
+    }
+
+    /// The epoch that is being made beside it, if one is.
+    ///
+    /// # Errors
+    /// If the disk fails or the row is damaged.
+    pub fn next_epoch(&self) -> Result<Option<u32>, CatalogError> {
+        Ok(self.state.lock().number(Counter::NextEpoch)?.filter(|next| *next > 0))
+    }
+
+    /// Copies the catalog as it is at one moment to `to`, which must not be there yet, and gives the
+    /// segments that it names.
+    ///
+    /// # Errors
+    /// If the disk fails or `to` is there.
+    pub fn copy_to(&self, to: &Path) -> Result<Vec<SegmentRecord>, CatalogError> {
+        let state = self.state.lock();
+        let segments = state.segments()?;
+        state.rows.copy_to(&state.connection, to)?;
+        Ok(segments)
+    }
+
+    /// Carries out an edit, and puts what `renew` makes of them in the place of all small records
+    /// but those of the kinds in `kept`, in one transaction. `renew` says `None` of what stays.
+    ///
+    /// # Errors
+    /// As [`Catalog::commit`].
+    pub fn commit_renewing(
+        &self,
+        edit: &Edit,
+        kept: &[&str],
+        renew: &dyn Fn(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<(), CatalogError> {
+        self.state.lock().commit(edit, |change, rows| {
+            let kept: Vec<Vec<u8>> =
+                kept.iter().map(|kind| rows.record_key(kind, "")[..16].to_vec()).collect();
+            for row in change.list(Section::Record)? {
+                if kept.iter().any(|kind| row.key.starts_with(kind)) {
+                    continue;
+                }
+                let key = row.key;
+                let (id, value) = stored::read_record(row.value)
+                    .ok_or_else(|| change.damaged(Section::Record, &key))?;
+                if let Some(renewed) = renew(&value) {
+                    let value =
+                        stored::write_record(&id, &renewed).ok_or(CatalogError::IdTooLong)?;
+                    change.put(Section::Record, &key, &value)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Carries out an edit in one transaction; durable when it returns.
     ///
     /// # Errors
     /// If it names a table or segment that is not there, gives a name that another table has, or
     /// cannot be made durable: nothing of it happened then.
     pub fn commit(&self, edit: &Edit) -> Result<(), CatalogError> {
-        self.state.lock().commit(edit)
+        self.state.lock().commit(edit, |_, _| Ok(()))
     }
 }
 
@@ -267,7 +338,16 @@ impl State {
         Ok(next)
     }
 
-    fn commit(&mut self, edit: &Edit) -> Result<(), CatalogError> {
+    fn number(&self, counter: Counter) -> Result<Option<u32>, CatalogError> {
+        let number = self.rows.counter(&self.connection, counter)?;
+        Ok(number.and_then(|number| u32::try_from(number).ok()))
+    }
+
+    fn commit(
+        &mut self,
+        edit: &Edit,
+        also: impl FnOnce(&mut Change<'_>, &Rows) -> Result<(), CatalogError>,
+    ) -> Result<(), CatalogError> {
         let names = self.names_after(edit)?;
         let mut change = self.rows.begin(&mut self.connection)?;
         edit_tables(&mut change, edit)?;
@@ -281,6 +361,14 @@ impl State {
         if let Some(number) = edit.log_released {
             change.put_counter(Counter::LogReleased, number)?;
         }
+        if let Some(epoch) = edit.epoch {
+            change.put_counter(Counter::Epoch, u64::from(epoch))?;
+            change.put_counter(Counter::NextEpoch, 0)?;
+        }
+        if let Some(next) = edit.next_epoch {
+            change.put_counter(Counter::NextEpoch, u64::from(next))?;
+        }
+        also(&mut change, &self.rows)?;
         change.commit()?;
         self.names = Some(names);
         Ok(())

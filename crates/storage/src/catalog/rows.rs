@@ -49,6 +49,8 @@ pub(super) enum Counter {
     NextTable = 1,
     NextSegment = 2,
     LogReleased = 3,
+    Epoch = 4,
+    NextEpoch = 5,
 }
 
 /// A row that was opened.
@@ -344,6 +346,16 @@ impl Rows {
     fn hash(&self, section: i64, key: &[u8], sealed: &[u8]) -> [u8; 32] {
         let key_bytes = (key.len() as u64).to_le_bytes();
         self.digest.sign_parts(&[&section.to_le_bytes(), &key_bytes, key, sealed])
+    }
+
+    /// Copies the file as it is now, without what SQLite left of older states, and syncs it.
+    pub(super) fn copy_to(&self, connection: &Connection, to: &Path) -> Result<(), CatalogError> {
+        let name = to.to_string_lossy().into_owned();
+        connection
+            .execute("VACUUM INTO ?1", params![name])
+            .map_err(|error| self.database(error))?;
+        let sync = || fs::File::open(to)?.sync_all();
+        sync().map_err(|source| CatalogError::Io { path: to.to_owned(), source })
     }
 
     fn database(&self, source: rusqlite::Error) -> CatalogError {

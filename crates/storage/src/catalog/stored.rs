@@ -1,6 +1,6 @@
 //! How tables, segments and records lie in the values of the catalog.
 
-use super::SegmentRecord;
+use super::{FIRST_EPOCH, SegmentRecord};
 use model::{
     Class, Field, FieldId, FieldName, FieldType, Intake, Ruling, Schema, SegmentId, Seq, SortOrder,
     Table, TableId, TableKind, TableName, Timestamp,
@@ -70,6 +70,15 @@ struct StoredSegment {
     fields: u32,
     #[serde(default)]
     rules: u32,
+    /// Absent: the first, before there were others.
+    #[serde(default = "first_epoch")]
+    epoch: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shadow_of: Option<u64>,
+}
+
+fn first_epoch() -> u32 {
+    FIRST_EPOCH
 }
 
 const FIELD_TYPES: [(FieldType, &str); 8] = [
@@ -215,6 +224,8 @@ pub(super) fn write_segment(segment: &SegmentRecord) -> Vec<u8> {
         has_given_ids: segment.has_given_ids,
         fields: segment.fields,
         rules: segment.rules,
+        epoch: segment.epoch,
+        shadow_of: segment.shadow_of.map(|id| id.0),
     };
     serde_json::to_vec(&stored).expect("numbers are always JSON")
 }
@@ -235,6 +246,8 @@ pub(super) fn read_segment(value: &[u8]) -> Option<SegmentRecord> {
         has_given_ids: stored.has_given_ids,
         fields: stored.fields,
         rules: stored.rules,
+        epoch: stored.epoch,
+        shadow_of: stored.shadow_of.map(SegmentId),
         deletes: None,
     })
 }

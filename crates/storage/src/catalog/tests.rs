@@ -71,6 +71,8 @@ fn segment(id: u64, table: u32) -> SegmentRecord {
         has_given_ids: true,
         fields: 3,
         rules: 2,
+        epoch: 3,
+        shadow_of: (id == 11).then_some(SegmentId(10)),
         deletes: id.is_multiple_of(2).then(|| vec![1, 2, 3]),
     }
 }

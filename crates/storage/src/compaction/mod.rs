@@ -7,8 +7,11 @@
 //! two steps leaves behind.
 
 mod policy;
+mod renew;
 mod rewrite;
 mod swap;
+
+pub use renew::{EpochHold, EpochProgress};
 
 use crate::catalog::{Edit, SegmentRecord};
 use crate::segment::{self, Layout, MergeInput, RowAddress, Rows, Written};
@@ -20,6 +23,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How long a dropped table can be brought back.
 const RESTORABLE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -126,6 +130,8 @@ impl Inner {
                 .segments
                 .iter()
                 .filter(|live| live.record.rules == rules)
+                // What is renewed already would have to be renewed again.
+                .filter(|live| !state.shadows.contains_key(&live.record.id))
                 .map(|live| policy::Candidate {
                     id: live.record.id,
                     rows: u64::from(live.record.rows),
@@ -240,7 +246,7 @@ impl Inner {
 
     /// Removes the file of a segment that was not committed: work that fails is tried again, and
     /// its leavings would fill the disk. Left to the next start when in doubt.
-    fn discard(&self, id: SegmentId) {
+    pub(crate) fn discard(&self, id: SegmentId) {
         let Ok(named) = self.catalog.segments() else { return };
         if named.iter().any(|record| record.id == id) {
             return;
@@ -301,6 +307,9 @@ impl Inner {
                 changed.push((place, newly, saved));
             }
         }
+        let shadows = state.shadows_of(&edit.remove_segments);
+        let removed = edit.remove_segments.clone();
+        edit.remove_segments.extend(shadows.iter().map(|live| live.record.id));
         if !edit.set_deletes.is_empty() || !edit.remove_segments.is_empty() {
             self.catalog.commit(&edit)?;
         }
@@ -313,10 +322,11 @@ impl Inner {
                 false => Arc::new(saved),
             };
         }
-        state.segments.retain(|live| !edit.remove_segments.contains(&live.record.id));
+        state.forget_segments(&removed);
         drop(state);
         working.retained_from = cutoff;
-        self.remove_files(&gone)
+        self.remove_files(&gone)?;
+        self.remove_files(&shadows)
     }
 
     fn record(
@@ -340,6 +350,8 @@ impl Inner {
             has_given_ids: written.has_given_ids,
             fields: table.schema.fields().len() as u32,
             rules,
+            epoch: self.epoch.load(Ordering::Acquire),
+            shadow_of: None,
             deletes: None,
         })
     }
@@ -395,7 +407,11 @@ impl Inner {
     }
 
     /// Removes a segment's file, its tiles first: none must lie there without it.
-    fn remove_file(&self, id: SegmentId) -> Result<(), StoreError> {
+    pub(crate) fn remove_file(&self, id: SegmentId) -> Result<(), StoreError> {
+        if self.keeping.load(Ordering::Acquire) > 0 {
+            self.leavings.lock().push(id);
+            return Ok(());
+        }
         self.remove_tiles(id)?;
         match self.settings.disk.remove(&self.segment_path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),

@@ -8,7 +8,7 @@ use crate::StoreError;
 use crate::catalog::{Edit, SegmentRecord};
 use crate::segment::{self, Layout, Rows};
 use crate::store::{Inner, LiveSegment, TableStore};
-use model::{FieldId, Table};
+use model::{Batch, FieldId, Table};
 use std::sync::Arc;
 
 /// Rows that are in memory at once.
@@ -29,7 +29,7 @@ impl Inner {
             self.mark_as_current(store, &table, &live)?;
             return Ok(true);
         }
-        let made = self.rewritten(&table, &live)?;
+        let made = self.rewritten(&table, &live, &|_| Ok(()))?;
         let rows = live.record.rows;
         let before = [live];
         self.swap(store, &before, made)?;
@@ -80,17 +80,19 @@ impl Inner {
         Ok(())
     }
 
-    /// A new segment with the same rows as they are stored today; `None` if all are deleted.
-    fn rewritten(
+    /// A new segment with the same rows as they are stored today, and as `change` makes them; `None`
+    /// if all are deleted.
+    pub(super) fn rewritten(
         &self,
         table: &Table,
         live: &LiveSegment,
+        change: &dyn Fn(&mut Batch) -> Result<(), StoreError>,
     ) -> Result<Option<LiveSegment>, StoreError> {
         let rows: Vec<u32> =
             (0..live.record.rows).filter(|&row| !live.saved.contains(row)).collect();
         let mut parts = Parts { inner: self, made: Vec::new() };
         for rows in rows.chunks(PART_ROWS) {
-            let part = self.rewritten_part(table, live, rows)?;
+            let part = self.rewritten_part(table, live, rows, change)?;
             parts.made.push(part);
         }
         if parts.made.len() <= 1 {
@@ -104,8 +106,10 @@ impl Inner {
         table: &Table,
         live: &LiveSegment,
         rows: &[u32],
+        change: &dyn Fn(&mut Batch) -> Result<(), StoreError>,
     ) -> Result<LiveSegment, StoreError> {
-        let batch = self.rows_of_today(table, &live.segment, rows)?;
+        let mut batch = self.rows_of_today(table, &live.segment, rows)?;
+        change(&mut batch)?;
         let seqs = live.segment.seqs(rows)?;
         let versions = live.segment.versions(rows)?;
         let batches = [Arc::new(Rows::new(batch, seqs, versions))];

@@ -25,38 +25,59 @@ impl Inner {
             let table = Arc::clone(&store.state.lock().table);
             self.tile_new(&table, live);
         }
-        let swapped = self.swap_in(store, inputs, made);
-        match swapped {
+        match self.swap_in(store, inputs, made) {
             // Readers that have a file open go on reading it.
-            Ok(true) => self.remove_files(inputs)?,
-            _ => id.into_iter().for_each(|id| self.discard(id)),
+            Ok(Some(shadows)) => {
+                self.remove_files(inputs)?;
+                self.remove_files(&shadows)?;
+                Ok(true)
+            }
+            not_swapped => {
+                id.into_iter().for_each(|id| self.discard(id));
+                not_swapped.map(|_| false)
+            }
         }
-        swapped
     }
 
+    /// Gives the shadows of the inputs, which go with them; `None` if nothing was done.
     fn swap_in(
         &self,
         store: &TableStore,
         inputs: &[LiveSegment],
         made: Option<LiveSegment>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Vec<LiveSegment>>, StoreError> {
         // A flush saves what it saw dead when it began, so it has to end first.
         let _working = store.working.lock();
         let mut state = store.state.lock();
         let gone: Vec<SegmentId> = inputs.iter().map(|live| live.record.id).collect();
         let is_there = |id: &SegmentId| state.segments.iter().any(|live| live.record.id == *id);
         if state.dropped || !gone.iter().all(is_there) {
-            return Ok(false);
+            return Ok(None);
         }
         let made = made.map(|live| with_deletes(inputs, &state, live)).transpose()?;
+        let shadows = state.shadows_of(&gone);
+        let shadow_ids = shadows.iter().map(|live| live.record.id);
         self.catalog.commit(&Edit {
             add_segments: made.iter().map(|live| live.record.clone()).collect(),
-            remove_segments: gone.clone(),
+            remove_segments: gone.iter().copied().chain(shadow_ids).collect(),
             ..Edit::default()
         })?;
-        state.segments.retain(|live| !gone.contains(&live.record.id));
+        state.forget_segments(&gone);
         state.segments.extend(made);
-        Ok(true)
+        Ok(Some(shadows))
+    }
+}
+
+impl State {
+    /// What stands for these segments under the next epoch.
+    pub(super) fn shadows_of(&self, segments: &[SegmentId]) -> Vec<LiveSegment> {
+        segments.iter().filter_map(|id| self.shadows.get(id)).cloned().collect()
+    }
+
+    /// Takes segments that the catalog names no more out of memory, with their shadows.
+    pub(super) fn forget_segments(&mut self, gone: &[SegmentId]) {
+        self.segments.retain(|live| !gone.contains(&live.record.id));
+        self.shadows.retain(|of, _| !gone.contains(of));
     }
 }
 

@@ -69,6 +69,8 @@ impl Store {
     /// # Errors
     /// If the catalog cannot be read.
     pub fn epoch_progress(&self) -> Result<EpochProgress, StoreError> {
+        // Not between the commit of an epoch and its beginning in memory.
+        let _reading = self.inner().reading.read();
         let mut progress =
             EpochProgress { epoch: self.epoch(), next: self.next_epoch()?, ..Default::default() };
         let records = self.inner().catalog.segments()?;

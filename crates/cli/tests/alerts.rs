@@ -1,5 +1,4 @@
 //! Alerts over the demo's thirty days, and over a crash, through the binary.
-#![expect(clippy::unwrap_used, reason = "tests are free")]
 
 use conformance::{DemoNode, DemoSize, Node, Receiver, now_ms, rfc3339};
 use serde_json::{Value, json};

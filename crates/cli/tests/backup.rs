@@ -1,6 +1,7 @@
 //! Backups through the real binary: made while it runs and while it is killed, brought back
 //! elsewhere, cleaned of a person.
 #![expect(clippy::unwrap_used, reason = "tests are free")]
+#![expect(clippy::disallowed_methods, reason = "folders are moved and looked for as by a person")]
 
 use conformance::{Caller, Node, Noise, PASSWORD, totp_code};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
 //! Pseudonyms get a next key through the real binary, which is killed in the midst of it.
+#![expect(clippy::unwrap_used, reason = "tests are free")]
 
 use conformance::{Caller, Node};
 use serde_json::{Value, json};

@@ -329,12 +329,10 @@ impl Source for Postgres {
         });
         let (holder, made) =
             holder.await.map_err(|_| SourceError::Broken("making a slot panicked".into()))?;
-        let made = made.map_err(|_| {
-            SourceError::Refused(format!(
-                "slot `{name}` could not be made: the source needs wal_level = logical, a free \
-                 place in max_replication_slots and max_wal_senders, and the account REPLICATION"
-            ))
-        })?;
+        let made = match made {
+            Ok(made) => made,
+            Err(_) => return Err(why_no_slot(&client, &name).await),
+        };
         let (Some(point), Some(exported)) = (made.get_value(0, 1), made.get_value(0, 2)) else {
             return Err(SourceError::Broken("a new slot without a snapshot".into()));
         };
@@ -432,5 +430,25 @@ impl Source for Postgres {
             ask(&client, "dropping the publication", &sql).await?;
         }
         Ok(())
+    }
+}
+
+/// What stands in the way of a slot: something that somebody has to change, or only this moment,
+/// as when the source was just restarted or its connections broke.
+async fn why_no_slot(client: &Client, name: &str) -> SourceError {
+    let able = "SELECT current_setting('wal_level') = 'logical'
+        AND (SELECT count(*) FROM pg_replication_slots)
+            < current_setting('max_replication_slots')::bigint
+        AND (SELECT count(*) FROM pg_stat_replication)
+            < current_setting('max_wal_senders')::bigint
+        AND (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)";
+    match client.query_one(able, &[]).await.map(|row| row.get::<_, Option<bool>>(0)) {
+        Ok(Some(true)) | Err(_) => {
+            SourceError::Unreachable(format!("slot `{name}` could not be made now"))
+        }
+        Ok(_) => SourceError::Refused(format!(
+            "slot `{name}` could not be made: the source needs wal_level = logical, a free place in \
+             max_replication_slots and max_wal_senders, and the account REPLICATION"
+        )),
     }
 }

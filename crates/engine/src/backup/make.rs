@@ -48,8 +48,7 @@ impl Making<'_> {
         let whole = set::folder_of(to, number);
         let name = || -> io::Result<()> {
             fs::File::open(&part)?.sync_all()?;
-            fs::rename(&part, &whole)?;
-            set::sync_parent(&whole)
+            set::rename(&part, &whole)
         };
         name().map_err(io)?;
         Ok((made, copied))
@@ -183,7 +182,7 @@ impl Making<'_> {
                     // One that does not read holds nothing that could be brought back.
                     _ => {
                         let going = folder.with_extension("part");
-                        fs::rename(&folder, &going)?;
+                        set::rename(&folder, &going)?;
                         fs::remove_dir_all(&going)?;
                     }
                 }

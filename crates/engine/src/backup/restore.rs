@@ -166,9 +166,9 @@ struct Part {
 
 impl Part {
     fn make(folder: &Path) -> Result<Part, RestoreError> {
-        if folder.exists() {
+        if folder.try_exists()? {
             // Left by a crash of ours, or somebody's.
-            if !folder.join(UNFINISHED).exists() {
+            if !folder.join(UNFINISHED).try_exists()? {
                 return Err(RestoreError::Exists(folder.to_owned()));
             }
             fs::remove_dir_all(folder)?;
@@ -238,7 +238,7 @@ impl Part {
             let entry = entry?;
             let target = self.folder.join("audit").join(entry.file_name());
             let is_whole = target.extension().is_some_and(|extension| extension == "audit");
-            if is_whole && !target.exists() {
+            if is_whole && !target.try_exists()? {
                 bring(&entry.path(), &target)?;
             }
         }
@@ -303,8 +303,7 @@ impl Part {
         fs::File::open(&self.folder)?.sync_all()?;
         // An empty folder may be there.
         let _ = fs::remove_dir(dir);
-        fs::rename(&self.folder, dir)?;
-        set::sync_parent(dir)?;
+        set::rename(&self.folder, dir)?;
         self.is_finished.set(true);
         Ok(())
     }

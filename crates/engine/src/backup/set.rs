@@ -189,8 +189,14 @@ pub(super) fn put_durably(
     let mut file = fs::File::create(&part)?;
     write(&mut file)?;
     file.sync_all()?;
-    fs::rename(&part, path)?;
-    sync_parent(path)
+    rename(&part, path)
+}
+
+/// Gives a file or folder, whose bytes are durable, its name, durably.
+#[expect(clippy::disallowed_methods, reason = "folders, too; the parent is synced here")]
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_parent(to)
 }
 
 /// Makes the name of a file or folder durable.

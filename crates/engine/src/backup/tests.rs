@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "files are moved and looked for as by a person")]
+
 use super::make::all_files;
 use super::set::Set;
 use super::*;

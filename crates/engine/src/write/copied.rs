@@ -555,8 +555,8 @@ fn runs(piece: &CopyPiece<'_>, ids: &[Option<Box<str>>]) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut start = 0;
     let mut seen: HashSet<&str> = HashSet::new();
-    for row in 0..rows.len() {
-        let Some(id) = ids[row].as_deref() else { continue };
+    for (row, id) in ids.iter().enumerate() {
+        let Some(id) = id.as_deref() else { continue };
         if is_patch(row) && seen.contains(id) {
             runs.push(start..row);
             start = row;

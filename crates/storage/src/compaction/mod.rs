@@ -251,11 +251,8 @@ impl Inner {
         if named.iter().any(|record| record.id == id) {
             return;
         }
-        match self.remove_file(id) {
-            Err(error) => {
-                tracing::warn!(segment = %id, %error, "segment that was not committed stays");
-            }
-            Ok(()) => {}
+        if let Err(error) = self.remove_file(id) {
+            tracing::warn!(segment = %id, %error, "segment that was not committed stays");
         }
     }
 

@@ -519,6 +519,9 @@ fn time_key<'t>(tile: &'t Tile, intervals: &Intervals, range: &Range<i64>) -> Ke
     Key { codes: &tile.times, map: Some(map), end: intervals.len() as u64 + 1 }
 }
 
+/// The codes of a dimension, a row each, and which codes pass a test.
+type Test<'t> = (&'t [u32], Vec<bool>);
+
 /// For each test of a dimension its codes, and which of them pass; `None` if a test is of another
 /// type than the dimension.
 fn tests<'t>(
@@ -526,7 +529,7 @@ fn tests<'t>(
     candidate: &Candidate<'_>,
     cut: &Cut,
     tile: &'t Tile,
-) -> Result<Option<Vec<(&'t [u32], Vec<bool>)>>, QueryError> {
+) -> Result<Option<Vec<Test<'t>>>, QueryError> {
     let mut tests = Vec::with_capacity(candidate.tests.len());
     for (name, values) in &candidate.tests {
         let number = cut.dimensions.iter().position(|other| other == name);

@@ -143,9 +143,9 @@ impl Tiles<'_> {
                 return Ok(None);
             }
         }
-        let tile = match self.from_finer(cut) {
+        let tile = match self.out_of_finer(cut) {
             Some(tile) => Some(tile),
-            None => match self.from_rows(cut) {
+            None => match self.out_of_rows(cut) {
                 Ok(tile) => tile,
                 Err(QueryError::TooManyGroups { .. } | QueryError::Memory { .. }) => None,
                 Err(error) => return Err(ReadError::Internal(error.to_string())),
@@ -173,7 +173,7 @@ impl Tiles<'_> {
     }
 
     /// From the smallest of those that have all it needs.
-    fn from_finer(&self, cut: &Cut) -> Option<Tile> {
+    fn out_of_finer(&self, cut: &Cut) -> Option<Tile> {
         let places = |finer: &Cut| -> Option<Vec<usize>> {
             let place = |name: &String| finer.dimensions.iter().position(|other| other == name);
             cut.dimensions.iter().map(place).collect()
@@ -184,7 +184,7 @@ impl Tiles<'_> {
         tile.coarser(cut.grain, &kept, self.largest())
     }
 
-    fn from_rows(&self, cut: &Cut) -> Result<Option<Tile>, QueryError> {
+    fn out_of_rows(&self, cut: &Cut) -> Result<Option<Tile>, QueryError> {
         let interval = match cut.grain {
             Grain::Hour => Interval::Hour,
             Grain::Day => Interval::Day,

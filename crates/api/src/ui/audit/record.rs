@@ -122,7 +122,7 @@ fn followed_by(related: &[&Value]) -> Markup {
             section aria-labelledby="related" {
                 h2 #related { "Belongs to it" }
                 ul.plain { @for record in related { li {
-                    a href=(link_to(whole(record, "id"))) { "Record " (whole(record, "id")) } " "
+                    a.inline href=(link_to(whole(record, "id"))) { "Record " (whole(record, "id")) } " "
                     (kind(text(record, "kind"))) " " (time(text(record, "@timestamp"))) " "
                     span.hint { (text(record, "outcome")) }
                 } } }

@@ -26,6 +26,8 @@ const PAGES = [
   ["search-people", "/_ui/search?table=users"],
   ["search-empty", `/_ui/search?table=events&q=nosuchwordanywhere&${RANGE}`],
   ["search-wrong", `/_ui/search?table=events&q=%22open&${RANGE}`],
+  ["sql", "/_ui/sql"],
+  ["sql-answer", `/_ui/sql?q=${encodeURIComponent("SELECT kind, count(*) AS n FROM events GROUP BY kind")}`],
   ["tables", "/_ui/tables"],
   ["table-users", "/_ui/tables/users"],
   ["table-measurements", "/_ui/tables/measurements"],

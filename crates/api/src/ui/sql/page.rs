@@ -114,8 +114,13 @@ fn schema(tables: &[Arc<Table>]) -> Markup {
                 summary { "Tables " span.faint { (tables.len()) } }
                 @for table in tables {
                     details.schema-table open[tables.len() == 1] {
-                        summary { button.insert type="button" data-insert=(quoted(table.name.as_str())) { (table.name.as_str()) } }
+                        summary { (table.name.as_str()) }
                         ul {
+                            li.field-row {
+                                button.insert type="button" data-insert=(quoted(table.name.as_str())) title="Put it into the statement" {
+                                    span.faint { "the table" }
+                                }
+                            }
                             @for field in table.schema.fields() {
                                 li.field-row {
                                     button.insert type="button" data-insert=(quoted(field.name.as_str())) title="Put it into the statement" {

@@ -17,7 +17,7 @@ use protection::{RecordStore, Shape};
 use query::metrics::{self, MetricQuery};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use storage::StoreError;
+use storage::{Aside, Store, StoreError};
 use zeroize::Zeroizing;
 
 /// The kinds of the catalog's records.
@@ -74,9 +74,37 @@ pub struct CopyTable {
     pub retention_ms: Option<i64>,
     /// Its fields and what is ruled about them.
     pub fields: Vec<(Field, CopyRuling)>,
+    /// The copy filled it before. A column that has another type at the source since then stops
+    /// nothing: its field keeps its type, and values that it cannot hold are left out.
+    pub keeps_types: bool,
+}
+
+/// Makes places for what a copy cannot hold in memory.
+#[derive(Clone)]
+pub struct Asides(Arc<Store>);
+
+impl Asides {
+    /// A new place: sealed, without a name, gone with the process.
+    ///
+    /// # Errors
+    /// If the disk is full or fails.
+    pub fn make(&self) -> std::io::Result<Aside> {
+        self.0.aside()
+    }
+}
+
+impl std::fmt::Debug for Asides {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asides")
+    }
 }
 
 impl Engine {
+    /// Where a copy puts aside what does not fit in memory.
+    pub fn asides(&self) -> Asides {
+        Asides(Arc::clone(&self.store))
+    }
+
     /// The stored form of every copy, by name. It means something to the copying alone.
     ///
     /// # Errors
@@ -390,7 +418,7 @@ impl Engine {
             table.kind = if wanted.entities { TableKind::Entities } else { TableKind::Events };
             table.time_field.clone_from(&wanted.time_field);
             table.retention_ms = wanted.retention_ms;
-            self.add_copied_fields(&mut table, by, second, &wanted.fields)?;
+            self.add_copied_fields(&mut table, by, second, wanted)?;
             self.record_copied_table(EventKind::TableCreated, caller, &table)?;
             match self.store.create_table(table) {
                 Ok(_) => return Ok(()),
@@ -409,7 +437,7 @@ impl Engine {
             return Err(EngineError::illegal_argument(reason));
         }
         let mut table = Table::clone(&before);
-        self.add_copied_fields(&mut table, by, second, &wanted.fields)?;
+        self.add_copied_fields(&mut table, by, second, wanted)?;
         if table != *before {
             self.record_copied_table(EventKind::TableChanged, caller, &table)?;
             self.store.put_table(table)?;
@@ -422,11 +450,11 @@ impl Engine {
         table: &mut Table,
         by: &str,
         second: bool,
-        fields: &[(Field, CopyRuling)],
+        wanted: &CopyTable,
     ) -> Result<(), EngineError> {
-        for (field, ruling) in fields {
+        for (field, ruling) in &wanted.fields {
             if let Some((_, known)) = table.schema.find(field.name.as_str()) {
-                if known.ty != field.ty {
+                if known.ty != field.ty && !wanted.keeps_types {
                     let reason = format!(
                         "field [{}] of [{}] is of type [{}] and stays so; name another target",
                         field.name, table.name, known.es_type

@@ -73,7 +73,7 @@ pub use backup::{RestoreError, RestoreSettings, Restored, check_backup, folder_o
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
 };
-pub use copying::{CopyRuling, CopyTable, FieldProposal, FieldsInUse};
+pub use copying::{Asides, CopyRuling, CopyTable, FieldProposal, FieldsInUse};
 pub use cursor::{BackgroundOptions, SearchState};
 pub use erase::EraseRequest;
 pub use error::EngineError;
@@ -105,7 +105,7 @@ pub use ring::RingStatus;
 pub use ruling::{NewRuling, RulingEffect, RulingPlan};
 pub use saved::{Dashboard, NewSaved, Panel, PanelShows, Saved, SavedKind, Variable};
 pub use sql::{SqlAnswer, SqlColumn};
-pub use storage::TableStats;
 pub use storage::Verified;
+pub use storage::{Aside, AsideReader, TableStats};
 pub use vitals::{AskSpace, DiskSpace, DiskUse, Ingest, Vitals};
 pub use write::{CopyColumn, CopyOutcome, CopyPiece};

@@ -9,6 +9,7 @@
 //!   answers over all of its rows, that a [`View`] gives as long as they stand for them.
 //! * [`Snapshot`] freezes what a read sees: [`View`]s of segments and buffer chunks, asked with a
 //!   [`Filter`] and read by [`Column`]s. A [`Point`] holds a moment for the pages of a cursor.
+//! * An [`Aside`] keeps what does not fit in memory for as long as the process needs it.
 //!
 //! What never happens here: a row that is not a `SealedBatch` is not taken, a snapshot is not
 //! given without a `Permit`, a segment is not changed once it is written.
@@ -18,6 +19,7 @@ pub mod disk;
 pub mod log;
 pub mod sealed_file;
 
+mod aside;
 mod backup;
 mod buffer;
 mod column_cache;
@@ -39,6 +41,7 @@ mod tiles;
 mod verify;
 mod worker;
 
+pub use aside::{Aside, AsideReader};
 pub use backup::{HEAD_BYTES, Moment};
 pub use column_cache::DecodedTile;
 pub use compaction::{EpochHold, EpochProgress};

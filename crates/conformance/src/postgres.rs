@@ -25,6 +25,14 @@ impl Postgres {
     /// # Panics
     /// If one is installed and does not start, or `.ci/run` says that one must be there.
     pub fn start(test: &str) -> Option<Postgres> {
+        Postgres::start_with(test, "")
+    }
+
+    /// As [`Postgres::start`], with more lines of settings.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub fn start_with(test: &str, more: &str) -> Option<Postgres> {
         let Some(bin) = programs() else {
             let must = std::env::var_os("CLERESTORY_CLIENTS_REQUIRED").is_some();
             assert!(!must, "PostgreSQL is not installed");
@@ -49,7 +57,7 @@ impl Postgres {
         let settings = format!(
             "wal_level = logical\nmax_replication_slots = 20\nmax_wal_senders = 20\n\
              listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\n\
-             max_connections = 100\nshared_buffers = 128MB\nmax_wal_size = 4GB\n"
+             max_connections = 100\nshared_buffers = 128MB\nmax_wal_size = 4GB\n{more}\n"
         );
         postgres.write("data/postgresql.auto.conf", &settings);
         postgres.serve();
@@ -144,11 +152,57 @@ impl Postgres {
         )
     }
 
+    /// Has the server speak TLS with a certificate for these names (`IP:127.0.0.1`, `DNS:db.example`),
+    /// and let `account` in with TLS and its password alone. Gives the path of the authority's
+    /// certificate.
+    ///
+    /// # Panics
+    /// If there is no `openssl`, or the server does not take it.
+    pub fn speak_tls(&self, names: &str, account: &str) -> PathBuf {
+        let made = "set -e; cd \"$1\"
+            openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority \
+                -keyout ca.key -out ca.pem
+            openssl req -newkey rsa:2048 -nodes -subj /CN=server -keyout server.key -out server.csr
+            printf 'subjectAltName=%s\\nbasicConstraints=CA:FALSE\\n' \"$2\" > extensions
+            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+                -extfile extensions -out server.crt
+            chmod 600 server.key";
+        let data = self.data();
+        self.run("/bin/sh", &["-c", made, "sh", path(&data), names]);
+        self.write(
+            "data/pg_hba.conf",
+            &format!(
+                "hostssl all {account} 127.0.0.1/32 scram-sha-256\n\
+                 host all {account} all reject\nhost all all 127.0.0.1/32 trust\n"
+            ),
+        );
+        for setting in ["ssl = on", "ssl_cert_file = 'server.crt'", "ssl_key_file = 'server.key'"] {
+            self.sql(&format!("ALTER SYSTEM SET {setting}"));
+        }
+        let before = self.sql("SELECT clock_timestamp()");
+        self.sql("SELECT pg_reload_conf()");
+        let is_loaded = format!(
+            "SELECT pg_conf_load_time() > '{}' AND current_setting('ssl') = 'on'",
+            before.trim()
+        );
+        let started = Instant::now();
+        while self.sql(&is_loaded).trim() != "t" {
+            assert!(started.elapsed() < START_WAIT, "the server does not speak TLS");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // Whoever copies runs under another account.
+        let ca = self.folder.path().join("ca.pem");
+        let text = self.read(&data.join("ca.pem"));
+        self.write("ca.pem", &text);
+        ca
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        // An absolute path stays what it is.
         self.command_of(path(&self.bin.join(program)), arguments)
     }
 

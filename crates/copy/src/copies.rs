@@ -6,6 +6,7 @@ use crate::plan::{self, PlanRequest, Planned};
 use crate::runner;
 use crate::state::{StoredCopy, StoredRun, StoredSignature, StoredVersion};
 use crate::transform::is_over;
+use crate::watch::watch_paused;
 use crate::{Lag, Refusal, registry, status, store, verify};
 use engine::{Caller, CopyOutcome, Engine, EngineError};
 use model::Class;
@@ -64,7 +65,10 @@ impl Copies {
             copies.copies.lock().insert(name, Arc::clone(&copy));
             match copy.run().map(|run| run.paused) {
                 Some(None) => copies.start(&copy)?,
-                Some(Some(reason)) => copy.do_now(Doing::Paused { reason }),
+                Some(Some(reason)) => {
+                    copy.do_now(Doing::Paused { reason });
+                    copies.watch(&copy)?;
+                }
                 None => {}
             }
         }
@@ -220,7 +224,8 @@ impl Copies {
         Ok(status::of(&copy))
     }
 
-    /// Pauses a copy until it is resumed. Its slot at the source stays, and grows.
+    /// Pauses a copy until it is resumed. What the source keeps for it grows meanwhile, up to the bound
+    /// that the copy file states; then everything is read again when it is resumed.
     ///
     /// # Errors
     /// 403 without the right to copy, 404 if there is no such copy, 409 if it does not run.
@@ -232,6 +237,7 @@ impl Copies {
         let reason = format!("by {}", caller.name());
         copy.change(|run| run.paused = Some(reason.clone())).map_err(trouble)?;
         copy.do_now(Doing::Paused { reason });
+        self.watch(&copy)?;
         Ok(status::of(&copy))
     }
 
@@ -266,6 +272,7 @@ impl Copies {
             chosen.for_each(|(_, table)| {
                 table.copied = false;
                 table.again = true;
+                table.fresh_from = None;
             });
         })
         .map_err(trouble)?;
@@ -407,11 +414,24 @@ impl Copies {
     }
 
     fn start(&self, copy: &Arc<Copy>) -> Result<(), EngineError> {
+        copy.do_now(Doing::Planning);
+        self.spawn(copy, runner::live(Arc::clone(copy)))
+    }
+
+    /// Keeps an eye on what the source of a paused copy keeps for it.
+    fn watch(&self, copy: &Arc<Copy>) -> Result<(), EngineError> {
+        self.spawn(copy, watch_paused(Arc::clone(copy)))
+    }
+
+    fn spawn(
+        &self,
+        copy: &Copy,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), EngineError> {
         let runtime = self.runtime.lock();
         let runtime = runtime.as_ref().ok_or_else(stopping)?;
         copy.stop.send_replace(false);
-        let task = runtime.spawn(runner::live(Arc::clone(copy)));
-        *copy.task.lock() = Some(task);
+        *copy.task.lock() = Some(runtime.spawn(work));
         Ok(())
     }
 
@@ -520,6 +540,8 @@ impl Copy {
             for table in run.tables.values_mut() {
                 table.copied = false;
                 table.anew += 1;
+                // What an unfinished snapshot brought may be gone at the source by now, too.
+                table.fresh_from = None;
             }
             run.notes.push(crate::state::StoredNote { at, table: String::new(), what });
         });
@@ -528,6 +550,14 @@ impl Copy {
         }
         let again = Instant::now();
         self.do_now(Doing::Waiting { reason: reason.to_owned(), again });
+    }
+
+    /// A paused copy lost its place at the source.
+    pub(crate) fn lose_while_paused(&self, why: &str) {
+        self.begin_anew(why);
+        if let Some(reason) = self.run().and_then(|run| run.paused) {
+            self.do_now(Doing::Paused { reason });
+        }
     }
 
     pub(crate) fn begin_snapshot(&self) {
@@ -583,8 +613,21 @@ impl Copy {
         run.and_then(|run| run.tables.get(table)).map_or(0, |table| table.anew)
     }
 
+    /// Whether all rows of a table were read once.
+    pub(crate) fn has_copied(&self, table: &str) -> bool {
+        let stored = self.stored.lock();
+        let known = stored.run.as_ref().and_then(|run| run.tables.get(table));
+        known.is_some_and(|table| table.copied || table.anew > 0)
+    }
+
     pub(crate) fn note_lag(&self, lag: Lag) {
         self.live.lock().note_lag(lag);
+    }
+
+    /// Notes what the source keeps while nobody follows.
+    pub(crate) fn note_kept(&self, lag: Lag) {
+        let mut live = self.live.lock();
+        (live.lag.waiting, live.lag.waiting_max) = (lag.waiting, lag.waiting_max);
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

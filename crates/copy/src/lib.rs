@@ -37,12 +37,13 @@ mod tls;
 mod transform;
 mod value;
 mod verify;
+mod watch;
 
 pub use copies::Copies;
 pub use error::SourceError;
 pub use file::FileError;
 pub use plan::{PlanRequest, Planned};
 pub use position::{Marks, Position};
-pub use source::{Event, Follow, Lag, Piece, Range, Refusal, Snapshot, Source, Wanted};
+pub use source::{Event, Follow, Lag, Piece, Range, Refusal, Snapshot, Source, Wanted, Watched};
 pub use tls::Trust;
 pub use value::{Cell, ColumnType, CopiedRows, Layout, SourceColumn, SourceTable};

@@ -1,6 +1,7 @@
 //! Which kinds of sources there are: a line for each.
 
 use crate::{Source, elasticsearch, files, kafka, mqtt, mysql, postgres};
+use engine::Asides;
 use serde::de::DeserializeOwned;
 use serde_norway::Value;
 use std::sync::Arc;
@@ -28,6 +29,26 @@ pub(crate) fn open(
             "`{other}` is no kind of source; there are: postgres, mysql, elasticsearch, files, kafka, \
              mqtt"
         )),
+    }
+}
+
+/// As [`open`], for a source that is followed: it may put aside what does not fit in memory.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_to_follow(
+    kind: &str,
+    settings: &Value,
+    copy: &str,
+    secret: Option<Zeroizing<Vec<u8>>>,
+    asides: Asides,
+) -> Result<Arc<dyn Source>, String> {
+    match kind {
+        "postgres" => {
+            let source = postgres::open(read(settings)?, copy, secret)?;
+            Ok(Arc::new(source.with_asides(asides)))
+        }
+        _ => open(kind, settings, copy, secret),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::file::CopyFile;
 use crate::live::Doing;
 use crate::state::{StoredNote, StoredRange, StoredSnapshot, StoredTable, from_hex, to_hex};
 use crate::store::Storing;
+use crate::watch::{watch_paused, watch_snapshot};
 use crate::{
     Event, Follow, Marks, Piece, Position, Range, Snapshot, Source, SourceError, registry,
 };
@@ -85,7 +86,7 @@ pub(crate) async fn live(copy: Arc<Copy>) {
             Trouble::Pause(reason) => {
                 tracing::error!(copy = name, reason, "copy paused");
                 copy.pause_by_itself(&reason);
-                return;
+                return watch_paused(copy).await;
             }
             Trouble::Anew(reason) => {
                 tracing::warn!(copy = name, reason, "copy begins anew");
@@ -122,8 +123,10 @@ impl Run {
             Some(name) => Some(copy.engine.source_secret(name)?),
             None => None,
         };
-        let source = registry::open(&file.kind, &file.settings, &file.name, secret)
-            .map_err(Trouble::Pause)?;
+        let asides = copy.engine.asides();
+        let source =
+            registry::open_to_follow(&file.kind, &file.settings, &file.name, secret, asides)
+                .map_err(Trouble::Pause)?;
         let described = source.describe().await?;
         let storing = {
             let (copy, file) = (Arc::clone(copy), Arc::clone(&file));
@@ -182,12 +185,24 @@ impl Run {
         })?;
         let ranges = self.keep_snapshot(&*snapshot)?;
         self.copy.begin_snapshot();
+        tokio::select! {
+            read = self.read_ranges(&snapshot, ranges) => read?,
+            trouble = watch_snapshot(&self.copy, &*self.source) => return Err(trouble),
+        }
+        self.end_tables(&missing, &*snapshot).await
+    }
+
+    async fn read_ranges(
+        &self,
+        snapshot: &Arc<dyn Snapshot>,
+        ranges: Vec<StoredRange>,
+    ) -> Result<(), Trouble> {
         let marks = self.storing.marks()?;
         let mut reading = futures::stream::iter(ranges.into_iter().filter(|range| !range.done))
             .map(|range| {
                 let range = range.range();
                 let after = marks.get(&range.table, &range.lane).cloned();
-                self.read_range(Arc::clone(&snapshot), range, after)
+                self.read_range(Arc::clone(snapshot), range, after)
             })
             .buffer_unordered(READERS);
         while let Some(read) = reading.next().await {
@@ -199,8 +214,7 @@ impl Run {
                     .for_each(|known| known.done = true);
             })?;
         }
-        drop(reading);
-        self.end_tables(&missing, &*snapshot).await
+        Ok(())
     }
 
     /// Rows without a key cannot be put over those that are there: what an earlier try left goes.
@@ -216,8 +230,13 @@ impl Run {
             self.copy.change(|run| {
                 let ranges = run.snapshot.iter_mut().flat_map(|snapshot| &mut snapshot.ranges);
                 ranges.filter(|range| range.table == *table).for_each(|range| range.done = false);
+                // Rows of before an earlier try stay readable until this one is through; what it
+                // brought itself goes with them.
+                if known.anew > 0 {
+                    run.tables.entry(table.clone()).or_default().fresh_from = None;
+                }
             })?;
-            if begun {
+            if begun && known.anew == 0 {
                 let (storing, table) = (Arc::clone(&self.storing), table.clone());
                 blocking(move || storing.empty(&table, None, None)).await??;
             }
@@ -412,6 +431,16 @@ impl Run {
     }
 
     fn note(&self, table: &str, what: &str) -> Result<(), Trouble> {
+        // Told anew with each start: what is new to the file stays so until a new version.
+        let about = |what: &str| what.split('`').nth(1).map(str::to_owned);
+        let known = self.copy.run().is_some_and(|run| {
+            let mut notes = run.notes.iter().rev();
+            let last = notes.find(|note| note.table == table && about(&note.what) == about(what));
+            last.is_some_and(|note| note.what == what)
+        });
+        if known {
+            return Ok(());
+        }
         tracing::warn!(copy = self.copy.name, table, what, "the source changed");
         let at = self.copy.engine.now().0;
         let note = StoredNote { at, table: table.to_owned(), what: what.to_owned() };

@@ -39,6 +39,12 @@ pub trait Source: Send + Sync {
         marks: &Marks,
     ) -> Result<Box<dyn Follow>, SourceError>;
 
+    /// Looks how much the source keeps for the copy, which does not follow now: it is paused, waits,
+    /// or reads a snapshot. What is above the bound that the copy file states is given up.
+    async fn watch(&self) -> Result<Watched, SourceError> {
+        Ok(Watched::Nothing)
+    }
+
     /// Removes what the copy left at the source (a replication slot), when a copy is removed.
     async fn forget(&self) -> Result<(), SourceError> {
         Ok(())
@@ -55,6 +61,9 @@ pub struct Wanted {
     /// Columns that are not copied: not even read where that is possible. All others are given,
     /// also those that come later.
     pub left_out: BTreeSet<String>,
+    /// All columns that the signed file knows, also those that are left out; a person is told of
+    /// others. Empty: it is not known.
+    pub planned: BTreeSet<String>,
 }
 
 /// A part of one table that is read in one go.
@@ -179,6 +188,17 @@ pub trait Follow: Send {
     fn lag(&self) -> Lag;
 }
 
+/// What a source keeps for a copy that does not follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// Nothing that would grow.
+    Nothing,
+    /// So much, which is below the bound.
+    Keeps(Lag),
+    /// It was too much, and is kept no more: the copy has to read everything again. Says why.
+    GivenUp(String),
+}
+
 /// How far a copy is behind its source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
@@ -187,4 +207,6 @@ pub struct Lag {
     pub time: Option<Duration>,
     /// Bytes or messages that the source keeps for us. `None`: not known.
     pub waiting: Option<u64>,
+    /// How much of that may be kept, as the copy file says. `None`: there is no bound of ours.
+    pub waiting_max: Option<u64>,
 }

@@ -87,6 +87,14 @@ pub(crate) fn of(copy: &Copy) -> Json {
             json!({ "at": at, "table": note.table, "what": note.what })
         })
         .collect();
+    let is_above = match (live.lag.waiting, live.lag.waiting_max) {
+        (Some(waiting), Some(most)) => waiting > most,
+        _ => false,
+    };
+    let told = match is_above {
+        true => format!("{told}; the source keeps more for it than lag_bytes_max"),
+        false => told,
+    };
     json!({
         "copy": copy.name,
         "state": state,
@@ -99,6 +107,7 @@ pub(crate) fn of(copy: &Copy) -> Json {
         "rows_stored": live.rows,
         "lag_ms": lag_ms,
         "lag_waiting": live.lag.waiting,
+        "lag_waiting_max": live.lag.waiting_max,
         "lags_ms": live.lags,
         "tables": tables,
         "notes": notes,

@@ -4,7 +4,7 @@ use crate::copies::Copy;
 use crate::file::{CopyFile, TablePlan, field_of};
 use crate::runner::Trouble;
 use crate::state::{StoredVersion, add_marks, lane_name};
-use crate::transform::{Transform, unread};
+use crate::transform::{Transform, planned, unread};
 use crate::{Marks, Piece, Position, SourceTable, Wanted};
 use engine::{Caller, CopyPiece, CopyRuling, CopyTable, EngineError};
 use model::{Class, FieldType, Seq};
@@ -56,12 +56,9 @@ impl Storing {
                 ))
             })?;
             let key = plan.key.clone().unwrap_or_else(|| found.key.clone());
-            engine.ready_copy_table(
-                &caller,
-                &by,
-                second,
-                &table_of(plan, found, !key.is_empty())?,
-            )?;
+            let mut wanted = table_of(plan, found, !key.is_empty())?;
+            wanted.keeps_types = copy.has_copied(&plan.from);
+            engine.ready_copy_table(&caller, &by, second, &wanted)?;
             let had_rows = engine.copied_rows(&plan.to)? > 0;
             let documents = found.documents;
             let plan = Arc::new(plan.clone());
@@ -77,6 +74,7 @@ impl Storing {
             table: name.clone(),
             key: table.key.clone(),
             left_out: unread(&table.plan),
+            planned: planned(&table.plan),
         });
         wanted.collect()
     }
@@ -245,5 +243,6 @@ pub(crate) fn table_of(
         time_field,
         retention_ms: plan.retention_ms,
         fields,
+        keeps_types: false,
     })
 }

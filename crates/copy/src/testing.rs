@@ -88,6 +88,7 @@ pub(crate) fn wanted(table: &str, key: &[&str]) -> Wanted {
         table: table.to_owned(),
         key: key.iter().map(|&name| name.to_owned()).collect(),
         left_out: BTreeSet::new(),
+        planned: BTreeSet::new(),
     }
 }
 

@@ -86,7 +86,10 @@ impl Transform {
                 }
                 op = Op::Delete;
             }
-            out.start(op);
+            match op == Op::Put && rows.is_moved(row) {
+                true => out.start_moved(),
+                false => out.start(op),
+            }
             for &cell in rows.row(row) {
                 push(rows, cell, &mut out);
             }
@@ -135,6 +138,13 @@ pub(crate) fn unread(plan: &TablePlan) -> BTreeSet<String> {
     }
     let names = plan.left_out.iter().map(|(name, _)| name.clone());
     names.filter(|name| !needed.contains(name.as_str())).collect()
+}
+
+/// All columns of the source that a file knows.
+pub(crate) fn planned(plan: &TablePlan) -> BTreeSet<String> {
+    let copied = plan.columns.iter().filter(|column| column.value.is_none());
+    let left_out = plan.left_out.iter().map(|(name, _)| name.clone());
+    copied.map(|column| column.from.clone()).chain(left_out).collect()
 }
 
 /// Whether the purpose for which a column is copied has ended.

@@ -40,6 +40,8 @@ pub struct CopiedRows {
     ops: Vec<Op>,
     cells: Vec<Cell>,
     text: String,
+    /// Rows that go on under another key, in order.
+    moved: Vec<u32>,
 }
 
 impl CopiedRows {
@@ -74,6 +76,19 @@ impl CopiedRows {
         self.ops.push(op);
     }
 
+    /// Begins a row that got another key: what it leaves unchanged is that of the row before it, which
+    /// is the deletion under its old key.
+    pub fn start_moved(&mut self) {
+        debug_assert_eq!(self.ops.last(), Some(&Op::Delete), "the old key goes first");
+        self.start(Op::Put);
+        self.moved.push(u32::try_from(self.ops.len() - 1).expect("a piece has few rows"));
+    }
+
+    /// Whether a row was begun by [`CopiedRows::start_moved`].
+    pub fn is_moved(&self, row: usize) -> bool {
+        !self.moved.is_empty() && self.moved.binary_search(&(row as u32)).is_ok()
+    }
+
     /// Adds a cell that is no text.
     pub fn push(&mut self, cell: Cell) {
         self.cells.push(cell);
@@ -100,6 +115,7 @@ impl CopiedRows {
     pub fn forget_last(&mut self) {
         if self.ops.pop().is_some() {
             self.cells.truncate(self.ops.len() * self.width);
+            self.moved.pop_if(|row| *row as usize >= self.ops.len());
         }
     }
 
@@ -108,6 +124,7 @@ impl CopiedRows {
         self.ops.clear();
         self.cells.clear();
         self.text.clear();
+        self.moved.clear();
     }
 
     /// What is to happen to a row.

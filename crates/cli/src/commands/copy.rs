@@ -306,6 +306,15 @@ fn told(answer: &Value) -> String {
         }
         told.push('\n');
     }
+    if let (Some(kept), Some(most)) =
+        (answer["lag_waiting"].as_u64(), answer["lag_waiting_max"].as_u64())
+    {
+        told.push_str(&format!(
+            "the source keeps {} bytes for it, of at most {}\n",
+            grouped(kept),
+            grouped(most)
+        ));
+    }
     for one in answer["tables"].as_array().into_iter().flatten() {
         let mut line =
             format!("  {}: {} rows stored", word(&one["table"]), number(&one["rows_stored"]));
@@ -348,12 +357,13 @@ mod tests {
     fn a_copy_is_told_in_words() {
         let answer = json!({
             "copy": "p", "status": "snapshot 43 %", "rows_per_second": 81000.0, "seconds_left": 12.0,
+            "lag_waiting": 16777216, "lag_waiting_max": 10737418240_u64,
             "tables": [{ "table": "public.t", "copied": false, "ranges": 4, "ranges_done": 1,
                          "rows_stored": 1234567, "values_left_out": { "n": 2 } }],
             "notes": [],
         });
-        let expected = "p: snapshot 43 %\n81,000 rows/s, 12 s left\n  public.t: 1,234,567 rows \
-                        stored, 1 of 4 ranges read, 2 values of n do not fit\n";
+        let expected = "p: snapshot 43 %\n81,000 rows/s, 12 s left\nthe source keeps 16,777,216 \
+                        bytes for it, of at most 10,737,418,240\n  public.t: 1,234,567 rows stored, 1 of 4 ranges read, 2 values of n do not fit\n";
         assert_eq!(told(&answer), expected);
     }
 }

@@ -3,13 +3,19 @@
 //! `.ci/run` installs PostgreSQL; without it the tests say that they were skipped.
 #![expect(clippy::unwrap_used, reason = "tests are free")]
 
+mod dba;
 mod killed;
+mod lost;
+mod ranges;
 mod speed;
 mod story;
+mod tls;
+mod transactions;
 mod types;
 
 use conformance::{Caller, Node, Postgres};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Debug builds on a busy machine are slow; a hang must still end.
@@ -23,21 +29,76 @@ struct Pair {
 
 impl Pair {
     fn start(test: &str) -> Option<Pair> {
-        let source = Postgres::start(test)?;
-        Some(Pair { node: Node::start(env!("CARGO_BIN_EXE_clerestory")), source })
+        Pair::start_with(test, "")
+    }
+
+    /// `settings`: lines for the database.
+    fn start_with(test: &str, settings: &str) -> Option<Pair> {
+        let source = Postgres::start_with(test, settings)?;
+        Some(Pair { node: Node::start(&binary()), source })
     }
 
     /// Plans the copy `name` of all tables, with a purpose for all columns, proposes, signs and
     /// starts it. Gives the plan.
     fn copy(&self, name: &str) -> String {
-        let draft = format!("copy: {name}\n{}", self.source.source());
+        self.copy_with(name, &self.source.source())
+    }
+
+    /// As [`Pair::copy`], of this `source`.
+    fn copy_with(&self, name: &str, source: &str) -> String {
+        self.plan(name, source);
+        self.run_plan(name);
+        std::fs::read_to_string(self.node.program.path("plan.yaml")).unwrap()
+    }
+
+    /// Plans the copy `name` into `plan.yaml`.
+    fn plan(&self, name: &str, source: &str) {
+        let draft = format!("copy: {name}\n{source}");
         std::fs::write(self.node.program.path("draft.yaml"), draft).unwrap();
         let engineer = self.node.caller("engineer");
         let plan = ["copy", "plan", "draft.yaml", "--out", "plan.yaml"];
         let purpose = ["--used-for", "quality of the fleet", "--until", "2099-12-31"];
         self.node.program.run_as(&engineer, &[&plan[..], &purpose[..]].concat());
-        self.run_plan(name);
-        std::fs::read_to_string(self.node.program.path("plan.yaml")).unwrap()
+    }
+
+    /// Has all that is planned be copied in the clear, to compare it.
+    fn open_plan(&self) {
+        let file = self.node.program.path("plan.yaml");
+        let plan = std::fs::read_to_string(&file).unwrap();
+        let open: String = plan
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("kind:"))
+            .map(|line| match line.trim_start().starts_with("class:") {
+                true => format!("{}class: open\n", &line[..line.len() - line.trim_start().len()]),
+                false => format!("{line}\n"),
+            })
+            .collect();
+        std::fs::write(file, open).unwrap();
+    }
+
+    /// Runs a command about the copy `name` as the engineer.
+    #[track_caller]
+    fn command(&self, what: &str, name: &str) {
+        self.node.program.run_as(&self.node.caller("engineer"), &["copy", what, name]);
+    }
+
+    /// Waits until the state of a copy is this; gives the state in full.
+    #[track_caller]
+    fn wait_for(&self, name: &str, state: &str) -> Value {
+        self.wait_until(name, state, |status| status["state"] == state)
+    }
+
+    #[track_caller]
+    fn wait_until(&self, name: &str, what: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let status = self.status(name);
+            if is_there(&status) {
+                return status;
+            }
+            assert!(started.elapsed() < WAIT, "not {what}: {status}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Proposes `plan.yaml`, signs and starts it.
@@ -58,9 +119,14 @@ impl Pair {
     /// Waits until what is committed now is stored.
     #[track_caller]
     fn catch_up(&self, name: &str) {
+        self.catch_up_by(name, &format!("clerestory_{name}"));
+    }
+
+    /// As [`Pair::catch_up`], by a slot of this name.
+    #[track_caller]
+    fn catch_up_by(&self, name: &str, slot: &str) {
         let marker = self.source.sql("SELECT pg_current_wal_lsn() - '0/0'");
         let marker: f64 = marker.trim().parse().unwrap();
-        let slot = format!("clerestory_{name}");
         let started = Instant::now();
         loop {
             let at = self.source.sql(&format!(
@@ -91,6 +157,22 @@ impl Pair {
             self.node.caller("analyst").post("/_sql?format=json", &json!({ "query": sql }));
         answer.expect(200)["rows"][0][0].clone()
     }
+}
+
+/// Has a writer stop, also when what it writes for panics.
+struct StopOnDrop<'s>(&'s AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The program under test: what cargo built, or the one that `CLERESTORY_BINARY` names, such as a
+/// release build that is to be measured.
+fn binary() -> String {
+    let named = std::env::var_os("CLERESTORY_BINARY").and_then(|named| named.into_string().ok());
+    named.unwrap_or(env!("CARGO_BIN_EXE_clerestory").to_owned())
 }
 
 /// All rows of a table by `_id`, as they are shown.

@@ -33,37 +33,13 @@ fn all_kinds_of_values_tables_and_changes() {
     let Some(pair) = Pair::start("all_kinds_of_values_tables_and_changes") else { return };
     pair.source.sql(SCHEMA);
     // Everything in the clear, to compare it.
-    let draft = format!("copy: kinds\n{}", pair.source.source());
-    std::fs::write(pair.node.program.path("draft.yaml"), draft).unwrap();
-    let engineer = pair.node.caller("engineer");
-    pair.node.program.run_as(
-        &engineer,
-        &[
-            "copy",
-            "plan",
-            "draft.yaml",
-            "--out",
-            "plan.yaml",
-            "--used-for",
-            "a test",
-            "--until",
-            "2099-01-01",
-        ],
-    );
-    let plan = std::fs::read_to_string(pair.node.program.path("plan.yaml")).unwrap();
-    let open: String = plan
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("kind:"))
-        .map(|line| match line.trim_start().starts_with("class:") {
-            true => format!("{}class: open\n", &line[..line.len() - line.trim_start().len()]),
-            false => format!("{line}\n"),
-        })
-        .collect();
-    std::fs::write(pair.node.program.path("plan.yaml"), open).unwrap();
+    pair.plan("kinds", &pair.source.source());
+    pair.open_plan();
     pair.run_plan("kinds");
     pair.catch_up("kinds");
 
     let analyst = pair.node.caller("analyst");
+    let engineer = pair.node.caller("engineer");
     let kinds = rows(&analyst, "kinds", "id");
     let row = &kinds[0].1;
     for (field, expected) in [
@@ -96,6 +72,8 @@ fn all_kinds_of_values_tables_and_changes() {
         "UPDATE kinds SET i2 = 4, j = '{\"k\": 2}' WHERE id = 1;
          BEGIN; UPDATE kinds SET i2 = 5 WHERE id = 1; UPDATE kinds SET i8 = 6 WHERE id = 1; COMMIT;
          UPDATE kinds SET id = 22 WHERE id = 2;
+         BEGIN; UPDATE kinds SET id = 11, i2 = 7 WHERE id = 1; UPDATE kinds SET id = 1, i2 = 5 WHERE id = 11;
+         COMMIT;
          UPDATE parts SET day = '2026-12-24', n = -1 WHERE id = 5;
          DELETE FROM parts WHERE id = 6;
          UPDATE whole SET model = 'n' WHERE id <= 10; DELETE FROM whole WHERE id = 50;

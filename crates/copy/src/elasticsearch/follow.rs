@@ -115,7 +115,7 @@ fn ask_once(
     for shard in found {
         let waiting = behind(&known);
         let time = (waiting == 0).then_some(Duration::ZERO);
-        *lag.lock() = Lag { time, waiting: Some(waiting) };
+        *lag.lock() = Lag { time, waiting: Some(waiting), ..Lag::default() };
         let place = (shard.table.clone(), shard.lane());
         let from = known.get(&place).copied().unwrap_or(0);
         if shard.done_below.is_some_and(|done| done <= from) {
@@ -134,6 +134,6 @@ fn ask_once(
             }
         }
     }
-    *lag.lock() = Lag { time: Some(Duration::ZERO), waiting: Some(0) };
+    *lag.lock() = Lag { time: Some(Duration::ZERO), waiting: Some(0), ..Lag::default() };
     Ok(Some(known))
 }

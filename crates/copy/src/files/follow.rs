@@ -151,8 +151,11 @@ impl Walk {
         let oldest = waiting.iter().map(|(_, file)| file.written_ms).min();
         let age = oldest.map_or(0, |written| now.saturating_sub(written).max(0));
         let bytes = waiting.iter().map(|(_, file)| file.bytes).sum();
-        *self.lag.lock() =
-            Lag { time: Some(Duration::from_millis(age.unsigned_abs())), waiting: Some(bytes) };
+        *self.lag.lock() = Lag {
+            time: Some(Duration::from_millis(age.unsigned_abs())),
+            waiting: Some(bytes),
+            ..Lag::default()
+        };
     }
 
     async fn read(&mut self, table: &Wanted, file: &Listed) -> Result<(), Option<SourceError>> {

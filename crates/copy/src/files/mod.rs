@@ -377,7 +377,8 @@ pub(crate) fn head(rows: &CopiedRows, count: usize) -> CopiedRows {
 }
 
 fn wanted(table: &str) -> Wanted {
-    Wanted { table: table.to_owned(), key: Vec::new(), left_out: BTreeSet::new() }
+    let (left_out, planned) = (BTreeSet::new(), BTreeSet::new());
+    Wanted { table: table.to_owned(), key: Vec::new(), left_out, planned }
 }
 
 /// Types of the CSV columns of each table, by its first file.

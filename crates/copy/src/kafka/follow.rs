@@ -129,7 +129,7 @@ impl Follow for FollowedPartitions {
         let late = behind.values().filter(|of| of.messages > 0);
         let late = late.map(|of| of.broker_ms.saturating_sub(of.newest_read_ms).max(0)).max();
         let time = Duration::from_millis(late.unwrap_or(0).unsigned_abs());
-        Lag { time: Some(time), waiting: Some(waiting) }
+        Lag { time: Some(time), waiting: Some(waiting), ..Lag::default() }
     }
 }
 

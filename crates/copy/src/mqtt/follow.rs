@@ -171,7 +171,7 @@ impl Follow for FollowedTopics {
 
     fn lag(&self) -> Lag {
         // How much the broker holds for us is not told by MQTT.
-        Lag { time: None, waiting: None }
+        Lag::default()
     }
 }
 

@@ -533,7 +533,7 @@ impl Follow for FollowedLog {
     fn lag(&self) -> Lag {
         let now = u32::try_from(chrono::Utc::now().timestamp()).unwrap_or(u32::MAX);
         let behind = if self.newest == 0 { 0 } else { now.saturating_sub(self.newest) };
-        Lag { time: Some(Duration::from_secs(u64::from(behind))), waiting: None }
+        Lag { time: Some(Duration::from_secs(u64::from(behind))), waiting: None, ..Lag::default() }
     }
 }
 

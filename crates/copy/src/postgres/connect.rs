@@ -18,11 +18,13 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow};
 use zeroize::Zeroizing;
 
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
-/// So that every value is written the same way, whatever the server's own settings are.
+/// So that every value is written the same way, whatever the server's own settings are, and so that
+/// a table whose policies would hide rows is refused: the stream of changes knows no policies.
 const SESSION: &str = "SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; \
                        SET intervalstyle = 'iso_8601'; SET extra_float_digits = 1; \
                        SET bytea_output = 'hex'; SET client_encoding = 'UTF8'; \
-                       SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+                       SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+                       SET row_security = off";
 
 /// Whether the connection is encrypted.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -170,9 +172,43 @@ impl Address {
                 SourceError::Unreachable(format!("cannot connect to {whom}: {}", db.message()))
             }
             Some(db) => SourceError::Refused(format!("cannot connect to {whom}: {}", db.message())),
+            None if is_about_tls(error) => {
+                let why = why_no_tls(error);
+                SourceError::Refused(format!(
+                    "cannot connect to {whom} with TLS: {why}; the server needs `ssl = on` and a \
+                     certificate for `host` that one in `ca_file` signs"
+                ))
+            }
             None => SourceError::Unreachable(format!("cannot connect to {whom}")),
         }
     }
+}
+
+/// Whether a connection failed because of TLS, and not because the network broke meanwhile.
+fn is_about_tls(error: &tokio_postgres::Error) -> bool {
+    let is_broken = causes(error).any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.get_ref().is_none())
+    });
+    !is_broken && error.to_string().starts_with("error performing TLS handshake")
+}
+
+/// What TLS does not like: about certificates and versions, never a value.
+fn why_no_tls(error: &tokio_postgres::Error) -> String {
+    let inner = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
+    match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("its certificate is not accepted ({why:?})")
+        }
+        Some(why) => why.to_string(),
+        None => "the server does not speak it".to_owned(),
+    }
+}
+
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |cause| cause.source())
 }
 
 /// Asks a question; `what` is for the error, which holds the server's code and no word of it.

@@ -3,19 +3,23 @@
 use super::connect::ask;
 use super::types::{PgType, TypeRow, Types};
 use crate::{SourceColumn, SourceError, SourceTable};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio_postgres::{Client, SimpleQueryRow};
 
 const COLUMNS: &str = "\
 SELECT n.nspname, c.relname, c.relkind::text, c.reltuples::float8, c.relreplident::text,
        a.attname, a.atttypid::int8, a.atttypmod, format_type(a.atttypid, a.atttypmod),
-       coalesce(k.pos, 0)
+       coalesce(k.pos, 0), coalesce(r.pos, 0), c.oid::int8
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  AND a.attgenerated = ''
 LEFT JOIN (SELECT i.indrelid, u.attnum, u.pos
            FROM pg_index i, unnest(i.indkey) WITH ORDINALITY u(attnum, pos)
            WHERE i.indisprimary) k ON k.indrelid = c.oid AND k.attnum = a.attnum
+LEFT JOIN (SELECT i.indrelid, u.attnum, u.pos
+           FROM pg_index i, unnest(i.indkey) WITH ORDINALITY u(attnum, pos)
+           WHERE i.indisreplident) r ON r.indrelid = c.oid AND r.attnum = a.attnum
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'
   AND has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE')
@@ -39,8 +43,12 @@ pub(crate) struct PgTable {
     pub(crate) table: SourceTable,
     /// Beside each column.
     pub(crate) types: Vec<PgType>,
+    /// Its number, which stays when it gets another name.
+    pub(crate) oid: u32,
     /// `d` primary key, `f` full, `i` an index, `n` nothing.
     pub(crate) identity: char,
+    /// The columns of that index.
+    pub(crate) index: Vec<String>,
     pub(crate) partitioned: bool,
 }
 
@@ -51,6 +59,15 @@ impl PgTable {
             'f' | 'i' => true,
             'd' => !self.table.key.is_empty(),
             _ => false,
+        }
+    }
+
+    /// The columns that a deletion says.
+    pub(crate) fn said_by_deletions(&self) -> Vec<&String> {
+        match self.identity {
+            'f' => self.table.columns.iter().map(|column| &column.name).collect(),
+            'i' => self.index.iter().collect(),
+            _ => self.table.key.iter().collect(),
         }
     }
 }
@@ -98,7 +115,9 @@ pub(crate) async fn tables(client: &Client, types: &Types) -> Result<Vec<PgTable
                     rows: (rows >= 0.0).then_some(rows as u64),
                 },
                 types: Vec::new(),
+                oid: number(&row, 11),
                 identity: letter(&row, 4),
+                index: Vec::new(),
                 partitioned: letter(&row, 2) == 'p',
             });
         }
@@ -109,6 +128,9 @@ pub(crate) async fn tables(client: &Client, types: &Types) -> Result<Vec<PgTable
             keys.entry(name).or_default().push((place, column.clone()));
         }
         if let Some(last) = tables.last_mut() {
+            if number::<i64>(&row, 10) > 0 {
+                last.index.push(column.clone());
+            }
             last.table.columns.push(SourceColumn {
                 name: column,
                 ty: ty.column_type(),
@@ -123,6 +145,20 @@ pub(crate) async fn tables(client: &Client, types: &Types) -> Result<Vec<PgTable
         table.table.key = key.into_iter().map(|(_, column)| column).collect();
     }
     Ok(tables)
+}
+
+/// Which of these tables are still there, whatever they are called.
+pub(crate) async fn known(
+    client: &Client,
+    tables: impl Iterator<Item = u32>,
+) -> Result<HashSet<u32>, SourceError> {
+    let list: Vec<String> = tables.map(|oid| oid.to_string()).collect();
+    if list.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = format!("SELECT oid::int8 FROM pg_class WHERE oid IN ({})", list.join(", "));
+    let rows = ask(client, "looking at the tables", &sql).await?;
+    Ok(rows.iter().map(|row| number(row, 0)).collect())
 }
 
 pub(crate) fn text(row: &SimpleQueryRow, place: usize) -> String {

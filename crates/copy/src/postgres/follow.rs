@@ -1,15 +1,16 @@
 //! Following: the change stream of a replication slot, as pieces for each table.
 
-use super::connect::{Address, ask, literal};
-use super::describe::{number, text};
-use super::pgoutput::{Message, Old, RelationMessage, Tuple, TupleValue};
+use super::describe;
+use super::pgoutput::{Message, RelationMessage};
+use super::rows::{Relation, add, differences, news};
+use super::slot::{self, Kept, Reading};
 use super::snapshot::{PIECE_BYTES, PIECE_ROWS};
-use super::types::{PgType, Types};
+use super::stream::{Replay, Streams};
+use super::types::Types;
 use crate::{
-    Cell, CopiedRows, Event, Follow, Lag, Layout, Marks, Piece, Position, SourceColumn,
-    SourceError, Wanted,
+    CopiedRows, Event, Follow, Lag, Layout, Marks, Piece, Position, SourceColumn, SourceError,
+    Wanted,
 };
-use model::Op;
 use pg_walstream::{CancellationToken, PgReplicationConnection, ReplicationError};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const WAIT: Duration = Duration::from_millis(500);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// The slot is looked at so often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// So long the slot may be held by a connection that was given up.
+const RECONNECT_WAIT: Duration = Duration::from_secs(30);
 /// Microseconds from 1970 to 2000, from where PostgreSQL counts.
 const EPOCH_2000: i64 = 946_684_800_000_000;
 
@@ -41,20 +44,21 @@ pub(crate) fn commit_of(position: &Position) -> Option<u64> {
 }
 
 pub(crate) struct PgFollow {
-    pub(crate) connection: PgReplicationConnection,
-    pub(crate) client: Client,
-    pub(crate) address: Address,
-    pub(crate) slot: String,
-    pub(crate) lag_bytes_max: u64,
-    pub(crate) types: Types,
-    pub(crate) wanted: HashMap<String, Wanted>,
-    pub(crate) marks: Marks,
-    pub(crate) state: State,
+    reading: Reading,
+    connection: PgReplicationConnection,
+    client: Client,
+    types: Types,
+    /// By the number of the table, which stays when it gets another name.
+    wanted: HashMap<u32, Wanted>,
+    marks: Marks,
+    state: State,
+    /// Transactions that still run; `None`: they come when they are committed.
+    streams: Option<Streams>,
 }
 
 /// What is known of the stream.
 #[derive(Default)]
-pub(crate) struct State {
+struct State {
     /// Relations by their number; `None`: not wanted.
     relations: HashMap<u32, Option<Relation>>,
     layouts: HashMap<String, Arc<Layout>>,
@@ -66,10 +70,12 @@ pub(crate) struct State {
     /// Rows of each table in the transaction that is being read.
     counts: HashMap<u32, u64>,
     in_transaction: bool,
+    /// A transaction that was streamed and is committed.
+    replay: Option<Replay>,
     /// Behind the last whole transaction.
-    pub(crate) reached: u64,
-    pub(crate) told: u64,
-    pub(crate) acknowledged: u64,
+    reached: u64,
+    told: u64,
+    acknowledged: u64,
     received: u64,
     /// When the newest transaction was committed, in microseconds since 1970.
     newest: Option<i64>,
@@ -79,16 +85,6 @@ pub(crate) struct State {
     looked_at: Option<Instant>,
 }
 
-struct Relation {
-    table: String,
-    layout: Arc<Layout>,
-    /// For each column of the server's row its type; `None`: left out.
-    types: Vec<Option<PgType>>,
-    /// The columns of the server's row that make the key.
-    key: Vec<usize>,
-    mark: Option<Position>,
-}
-
 struct Gathered {
     layout: Arc<Layout>,
     rows: CopiedRows,
@@ -96,8 +92,28 @@ struct Gathered {
 }
 
 impl PgFollow {
-    fn push(&mut self, frame: &[u8]) -> Result<bool, SourceError> {
-        let broken = || SourceError::Broken("a message that is not pgoutput's".into());
+    /// Follows what happens after `start` on a connection that begins there.
+    pub(crate) fn new(
+        reading: Reading,
+        connection: PgReplicationConnection,
+        client: Client,
+        types: Types,
+        wanted: HashMap<u32, Wanted>,
+        marks: Marks,
+        start: u64,
+    ) -> PgFollow {
+        let state = State { reached: start, told: start, acknowledged: start, ..State::default() };
+        PgFollow { reading, connection, client, types, wanted, marks, state, streams: None }
+    }
+
+    /// Puts transactions that still run aside.
+    pub(crate) fn with_streams(self, streams: Option<Streams>) -> PgFollow {
+        PgFollow { streams, ..self }
+    }
+
+    /// Takes a frame of the connection; says whether the server waits for an answer.
+    async fn push(&mut self, frame: &[u8]) -> Result<bool, SourceError> {
+        let broken = || SourceError::Broken("a frame that is not replication's".into());
         let long = |at: usize| -> Option<u64> {
             Some(u64::from_be_bytes(*frame.get(at..)?.first_chunk::<8>()?))
         };
@@ -109,44 +125,144 @@ impl PgFollow {
                     self.state.reached = self.state.reached.max(end);
                     self.state.caught_up = true;
                 }
-                return Ok(frame.get(17) == Some(&1));
+                Ok(frame.get(17) == Some(&1))
             }
-            Some(b'w') => {}
-            _ => return Err(broken()),
-        }
-        let end = long(9).ok_or_else(broken)?;
-        self.state.received = self.state.received.max(end);
-        self.state.caught_up = false;
-        let message = Message::read(frame.get(25..).unwrap_or_default()).ok_or_else(broken)?;
-        match message {
-            Message::Begin { commit, at } => {
-                self.state.commit = commit;
-                self.state.counts.clear();
-                self.state.in_transaction = true;
-                self.state.newest = Some(at + EPOCH_2000);
-            }
-            Message::Commit { end, .. } => {
-                self.state.in_transaction = false;
-                self.state.reached = self.state.reached.max(end);
-            }
-            Message::Relation(relation) => self.relation(relation),
-            Message::Insert { relation, new } => {
-                self.rows(relation, |rows, relation| put(rows, relation, new, None))?;
-            }
-            Message::Update { relation, old, new } => {
-                self.rows(relation, |rows, relation| update(rows, relation, old, new))?;
-            }
-            Message::Delete { relation, old: (_, old) } => {
-                self.rows(relation, |rows, relation| delete(rows, relation, old))?;
-            }
-            Message::Truncate { relations } => {
-                for relation in relations {
-                    self.truncate(relation);
+            Some(b'w') => {
+                let end = long(9).ok_or_else(broken)?;
+                self.state.received = self.state.received.max(end);
+                let message = frame.get(25..).unwrap_or_default();
+                match &mut self.streams {
+                    Some(streams) if streams.is_open() && message != b"E" => {
+                        streams.keep(message)?;
+                        if streams.is_full() {
+                            self.go_on_without_streams().await?;
+                        }
+                    }
+                    _ => self.take(message).await?,
                 }
+                Ok(false)
+            }
+            _ => Err(broken()),
+        }
+    }
+
+    /// Takes a message that is outside of a stream, or of one that is committed.
+    async fn take(&mut self, message: &[u8]) -> Result<(), SourceError> {
+        let broken = || SourceError::Broken("a message that is not pgoutput's".into());
+        let message = Message::read(message).ok_or_else(broken)?;
+        match message {
+            Message::Begin { commit, at } => self.begin(commit, at),
+            Message::Commit { end, .. } => self.end(end),
+            Message::Relation(relation) => {
+                self.know_types(&relation).await?;
+                self.check_key(&relation).await?;
+                self.relation(relation);
+            }
+            Message::Insert { relation, .. }
+            | Message::Update { relation, .. }
+            | Message::Delete { relation, .. } => self.row(relation, message)?,
+            Message::Truncate { relations } => {
+                relations.into_iter().for_each(|relation| self.truncate(relation));
             }
             Message::Other => {}
+            Message::StreamStart { .. }
+            | Message::StreamStop
+            | Message::StreamCommit { .. }
+            | Message::StreamAbort { .. } => self.stream(message)?,
         }
-        Ok(false)
+        Ok(())
+    }
+
+    /// Rows that have lost the column which names them cannot be told apart.
+    async fn check_key(&mut self, relation: &RelationMessage) -> Result<(), SourceError> {
+        let Some(wanted) = self.wanted.get(&relation.id) else { return Ok(()) };
+        let is_there = |key: &&String| relation.columns.iter().any(|column| column.name == **key);
+        let Some(missing) = wanted.key.iter().find(|key| !is_there(key)) else { return Ok(()) };
+        let why =
+            format!("has changes of `{}` without `{missing}`, which names its rows", wanted.table);
+        let Reading { address, slot, bound, .. } = &self.reading;
+        Err(bound.give_up(&self.client, address, slot, &why).await?)
+    }
+
+    fn begin(&mut self, commit: u64, at: i64) {
+        self.state.commit = commit;
+        self.state.counts.clear();
+        self.state.in_transaction = true;
+        self.state.caught_up = false;
+        self.state.newest = Some(at + EPOCH_2000);
+    }
+
+    fn end(&mut self, end: u64) {
+        self.state.in_transaction = false;
+        self.state.reached = self.state.reached.max(end);
+    }
+
+    /// Takes a message about a transaction that is streamed.
+    fn stream(&mut self, message: Message<'_>) -> Result<(), SourceError> {
+        let Some(streams) = &mut self.streams else {
+            return Err(SourceError::Broken("a stream that nobody asked for".into()));
+        };
+        match message {
+            Message::StreamStart { transaction, is_first } => {
+                streams.start(transaction, is_first)?;
+            }
+            Message::StreamStop => streams.stop(),
+            Message::StreamAbort { transaction, part } => streams.abort(transaction, part),
+            Message::StreamCommit { transaction, commit, end, at } => {
+                match streams.commit(transaction, end) {
+                    Some(replay) => {
+                        self.state.replay = Some(replay);
+                        self.begin(commit, at);
+                    }
+                    None => self.end(end),
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Too much is put aside: from here on transactions come when they are committed, and the
+    /// server keeps them until then.
+    async fn go_on_without_streams(&mut self) -> Result<(), SourceError> {
+        tracing::warn!(
+            slot = self.reading.slot,
+            "transactions that still run outgrew stream_bytes_max; they stay at the source"
+        );
+        self.streams = None;
+        self.give();
+        self.state.relations.clear();
+        self.state.in_transaction = false;
+        let started = Instant::now();
+        loop {
+            let start = self.state.acknowledged;
+            match self.reading.connect(start, false).await {
+                Ok(connection) => {
+                    self.connection = connection;
+                    return Ok(());
+                }
+                Err(error) if started.elapsed() > RECONNECT_WAIT => return Err(error),
+                // The connection that is given up still holds the slot.
+                Err(SourceError::Unreachable(_)) => self.end_reader().await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Ends whoever reads from the slot: a connection of ours that is of no use any more.
+    async fn end_reader(&mut self) -> Result<(), SourceError> {
+        slot::end_reader(&self.client, &self.reading.slot).await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+
+    /// Looks the types up again if a table has one that is not known: it was made meanwhile.
+    async fn know_types(&mut self, relation: &RelationMessage) -> Result<(), SourceError> {
+        let is_known = |ty: u32| self.types.by_oid.contains_key(&ty);
+        if !relation.columns.iter().all(|column| is_known(column.ty)) {
+            self.types = describe::types(&self.client).await?;
+        }
+        Ok(())
     }
 
     /// The place after the next row of a relation, if it is wanted and not stored yet.
@@ -158,11 +274,7 @@ impl PgFollow {
         relation.mark.as_ref().is_none_or(|mark| position > *mark).then_some(position)
     }
 
-    fn rows(
-        &mut self,
-        id: u32,
-        add: impl FnOnce(&mut CopiedRows, &Relation) -> Result<(), SourceError>,
-    ) -> Result<(), SourceError> {
+    fn row(&mut self, id: u32, message: Message<'_>) -> Result<(), SourceError> {
         let Some(position) = self.next_position(id) else { return Ok(()) };
         let state = &mut self.state;
         let Some(Some(relation)) = state.relations.get(&id) else { return Ok(()) };
@@ -174,7 +286,7 @@ impl PgFollow {
         }
         let Some(gathered) = state.gathered.get_mut(&relation.table) else { return Ok(()) };
         let (rows, bytes) = (gathered.rows.len(), gathered.rows.bytes());
-        add(&mut gathered.rows, relation)?;
+        add(&mut gathered.rows, relation, message)?;
         gathered.position = position;
         state.gathered_rows += gathered.rows.len() - rows;
         state.gathered_bytes += gathered.rows.bytes() - bytes;
@@ -186,15 +298,17 @@ impl PgFollow {
         let Some(Some(relation)) = self.state.relations.get(&id) else { return };
         let table = relation.table.clone();
         self.give();
+        self.marks.raise(&table, "", position.clone());
         self.state.ready.push_back(Event::Truncate { table, lane: "".into(), position });
     }
 
     fn relation(&mut self, message: RelationMessage) {
-        let RelationMessage { id, name, columns, .. } = message;
-        let Some(wanted) = self.wanted.get(&name) else {
+        let RelationMessage { id, columns, .. } = message;
+        let Some(wanted) = self.wanted.get(&id).cloned() else {
             self.state.relations.insert(id, None);
             return;
         };
+        let name = wanted.table.clone();
         let mut kept = Vec::with_capacity(columns.len());
         let mut types = Vec::with_capacity(columns.len());
         let mut key = Vec::new();
@@ -222,10 +336,12 @@ impl PgFollow {
             before => {
                 self.give();
                 let layout = Layout::columns(kept);
-                if let Some(before) = before {
-                    for what in differences(&before.columns, &layout.columns) {
-                        self.state.ready.push_back(Event::Schema { table: name.clone(), what });
-                    }
+                let differences = match before {
+                    Some(before) => differences(&before.columns, &layout.columns),
+                    None => news(&wanted, &layout.columns),
+                };
+                for what in differences {
+                    self.state.ready.push_back(Event::Schema { table: name.clone(), what });
                 }
                 self.state.layouts.insert(name.clone(), Arc::clone(&layout));
                 layout
@@ -267,24 +383,51 @@ impl PgFollow {
     /// How much the server keeps for us, and whether it still does.
     async fn look_at_slot(&mut self) -> Result<(), SourceError> {
         self.state.looked_at = Some(Instant::now());
-        let kept = slot(&self.client, &self.slot).await?;
-        let Some(kept) = kept else { return Err(lost(&self.slot, "was dropped")) };
-        kept.check(&self.slot)?;
-        self.state.waiting = Some(kept.behind);
-        if kept.retained > self.lag_bytes_max {
-            let sql = format!("SELECT pg_terminate_backend({})", kept.pid);
-            if kept.pid != 0 {
-                ask(&self.client, "ending the replication", &sql).await?;
-            }
-            drop_slot(&self.address, &self.slot).await?;
-            let why = format!(
-                "kept {} bytes at the source, above lag_bytes_max {}, and was dropped so that the \
-                 source's disk does not fill",
-                kept.retained, self.lag_bytes_max
-            );
-            return Err(lost(&self.slot, &why));
+        let Reading { address, slot, bound, .. } = &self.reading;
+        match bound.check(&self.client, address, slot).await? {
+            Kept::Bytes(bytes) => self.state.waiting = Some(bytes),
+            Kept::Dropped(why) => return Err(slot::lost(slot, &why)),
         }
-        Ok(())
+        let known = describe::known(&self.client, self.wanted.keys().copied()).await?;
+        match self.wanted.iter().find(|(oid, _)| !known.contains(oid)) {
+            // The next try says what there is to do, or finds another of its name.
+            Some((_, wanted)) => {
+                let table = &wanted.table;
+                Err(SourceError::Unreachable(format!("table `{table}` was dropped at the source")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The next message: of a committed transaction that was streamed, or of the connection. False
+    /// if there is none for a moment.
+    async fn read_one(&mut self) -> Result<bool, SourceError> {
+        if let Some(replay) = &mut self.state.replay {
+            match replay.next_message()? {
+                Some(message) => self.take(&message).await?,
+                None => {
+                    let end = replay.end;
+                    self.state.replay = None;
+                    self.end(end);
+                }
+            }
+            return Ok(true);
+        }
+        let wait = if self.state.gathered.is_empty() { WAIT } else { LINGER };
+        // What was read so far lies in the connection's own buffer, so that giving up waiting
+        // loses nothing.
+        let never = CancellationToken::new();
+        let frame = self.connection.get_copy_data_async(&never);
+        match tokio::time::timeout(wait, frame).await {
+            Ok(Ok(frame)) => {
+                if self.push(&frame).await? {
+                    self.tell_status().await?;
+                }
+                Ok(true)
+            }
+            Ok(Err(error)) => Err(broke(&error)),
+            Err(_) => Ok(false),
+        }
     }
 }
 
@@ -310,19 +453,8 @@ impl Follow for PgFollow {
                 if is_full || started.elapsed() >= WAIT || !self.state.ready.is_empty() {
                     break;
                 }
-                let wait = if self.state.gathered.is_empty() { WAIT } else { LINGER };
-                // What was read so far lies in the connection's own buffer, so that giving up
-                // waiting loses nothing.
-                let never = CancellationToken::new();
-                let frame = self.connection.get_copy_data_async(&never);
-                match tokio::time::timeout(wait, frame).await {
-                    Ok(Ok(frame)) => {
-                        if self.push(&frame)? {
-                            self.tell_status().await?;
-                        }
-                    }
-                    Ok(Err(error)) => return Err(broke(&error)),
-                    Err(_) => break,
+                if !self.read_one().await? {
+                    break;
                 }
             }
             self.give();
@@ -334,8 +466,11 @@ impl Follow for PgFollow {
     }
 
     async fn acknowledge(&mut self, position: &Position) -> Result<(), SourceError> {
-        if let Some(commit) = commit_of(position) {
-            self.state.acknowledged = self.state.acknowledged.max(commit);
+        let commit = commit_of(position).unwrap_or_default();
+        if commit > self.state.acknowledged {
+            self.state.acknowledged = commit;
+            // At once: what the server keeps for us is on its disk.
+            self.tell_status().await?;
         }
         Ok(())
     }
@@ -349,172 +484,8 @@ impl Follow for PgFollow {
             }
             (false, None) => None,
         };
-        Lag { time, waiting: self.state.waiting }
+        Lag { time, waiting: self.state.waiting, waiting_max: Some(self.reading.bound.bytes_max) }
     }
-}
-
-/// Adds the row of an insert or an update; `full` fills what the new row leaves unchanged.
-fn put(
-    rows: &mut CopiedRows,
-    relation: &Relation,
-    new: Tuple<'_>,
-    full: Option<Tuple<'_>>,
-) -> Result<(), SourceError> {
-    rows.start(Op::Put);
-    let mut before = full.map(|full| full.values().collect::<Vec<_>>()).unwrap_or_default();
-    before.resize(new.columns, TupleValue::Unchanged);
-    for ((value, ty), before) in new.values().zip(&relation.types).zip(before) {
-        let Some(ty) = ty else { continue };
-        let value = if value == TupleValue::Unchanged { before } else { value };
-        push(rows, ty, value);
-    }
-    whole(rows, relation)
-}
-
-fn update(
-    rows: &mut CopiedRows,
-    relation: &Relation,
-    old: Option<(Old, Tuple<'_>)>,
-    new: Tuple<'_>,
-) -> Result<(), SourceError> {
-    let Some((kind, old)) = old else { return put(rows, relation, new, None) };
-    let key = |tuple: Tuple<'_>| -> Vec<Vec<u8>> {
-        let values: Vec<TupleValue<'_>> = tuple.values().collect();
-        let of_key = relation.key.iter().filter_map(|&place| values.get(place));
-        of_key
-            .map(|value| match value {
-                TupleValue::Text(text) => text.to_vec(),
-                TupleValue::Null | TupleValue::Unchanged => Vec::new(),
-            })
-            .collect()
-    };
-    if key(old) != key(new) {
-        delete(rows, relation, old)?;
-    }
-    put(rows, relation, new, (kind == Old::Full).then_some(old))
-}
-
-/// Of a deletion only the key counts.
-fn delete(rows: &mut CopiedRows, relation: &Relation, old: Tuple<'_>) -> Result<(), SourceError> {
-    rows.start(Op::Delete);
-    for (place, (value, ty)) in old.values().zip(&relation.types).enumerate() {
-        let Some(ty) = ty else { continue };
-        match relation.key.contains(&place) {
-            true => push(rows, ty, value),
-            false => rows.push(Cell::Null),
-        }
-    }
-    whole(rows, relation)
-}
-
-fn push(rows: &mut CopiedRows, ty: &PgType, value: TupleValue<'_>) {
-    match value {
-        TupleValue::Null => rows.push(Cell::Null),
-        TupleValue::Unchanged => rows.push(Cell::Unchanged),
-        TupleValue::Text(text) => ty.push(&String::from_utf8_lossy(text), rows),
-    }
-}
-
-/// Every row has a cell for each column, or the stream is not what it said.
-fn whole(rows: &CopiedRows, relation: &Relation) -> Result<(), SourceError> {
-    match rows.is_whole() && rows.width() == relation.layout.width() {
-        true => Ok(()),
-        false => Err(SourceError::Broken("a row that does not fit its table".into())),
-    }
-}
-
-/// What happened to a table, for a person.
-fn differences(before: &[SourceColumn], now: &[SourceColumn]) -> Vec<String> {
-    let find = |columns: &[SourceColumn], name: &str| {
-        columns.iter().find(|column| column.name == name).cloned()
-    };
-    let mut all = Vec::new();
-    for column in now {
-        match find(before, &column.name) {
-            None => all.push(format!("column `{}` was added; it is withheld", column.name)),
-            Some(old) if old.ty != column.ty => all.push(format!(
-                "column `{}` is `{}` now and was `{}`; values that its field cannot hold are left \
-                 out",
-                column.name, column.native, old.native
-            )),
-            Some(_) => {}
-        }
-    }
-    for column in before.iter().filter(|column| find(now, &column.name).is_none()) {
-        all.push(format!("column `{}` was dropped; what was copied of it stays", column.name));
-    }
-    all
-}
-
-/// A slot as the server has it.
-pub(crate) struct Slot {
-    pub(crate) confirmed: u64,
-    /// Bytes that the server keeps because of it.
-    retained: u64,
-    /// Bytes that we have not acknowledged.
-    behind: u64,
-    status: String,
-    /// Who reads from it; 0: nobody.
-    pid: i64,
-}
-
-impl Slot {
-    /// Whether what we need is still there.
-    pub(crate) fn check(&self, name: &str) -> Result<(), SourceError> {
-        match self.status.as_str() {
-            "lost" => Err(lost(name, "was invalidated: the server removed what it still needed")),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Looks a slot up; `None` if there is none.
-pub(crate) async fn slot(client: &Client, name: &str) -> Result<Option<Slot>, SourceError> {
-    let sql = format!(
-        "SELECT coalesce(pg_wal_lsn_diff(confirmed_flush_lsn, '0/0'), 0)::int8, \
-                coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::int8, \
-                coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::int8, \
-                coalesce(wal_status, ''), coalesce(active_pid, 0), plugin, \
-                database = current_database() \
-         FROM pg_replication_slots WHERE slot_name = {}",
-        literal(name)
-    );
-    let rows = ask(client, "looking at the slot", &sql).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    if text(row, 5) != "pgoutput" || text(row, 6) != "t" {
-        let what = format!("slot `{name}` is not a slot of pgoutput in this database");
-        return Err(SourceError::Refused(format!("{what}; name another one")));
-    }
-    Ok(Some(Slot {
-        confirmed: number(row, 0),
-        retained: number(row, 1),
-        behind: number(row, 2),
-        status: text(row, 3),
-        pid: number(row, 4),
-    }))
-}
-
-/// Drops a slot; none is good, too.
-pub(crate) async fn drop_slot(address: &Address, name: &str) -> Result<(), SourceError> {
-    let client = address.client(true).await?;
-    let sql = format!(
-        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
-         WHERE slot_name = {}",
-        literal(name)
-    );
-    // The walsender that was just ended may hold it for a moment.
-    for _ in 0..20 {
-        match ask(&client, "dropping the slot", &sql).await {
-            Ok(_) => return Ok(()),
-            Err(SourceError::Broken(_)) => tokio::time::sleep(Duration::from_millis(250)).await,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(SourceError::Unreachable(format!("slot `{name}` is in use and could not be dropped")))
-}
-
-pub(crate) fn lost(slot: &str, why: &str) -> SourceError {
-    SourceError::Lost(format!("replication slot `{slot}` {why}"))
 }
 
 fn broke(error: &ReplicationError) -> SourceError {

@@ -3,36 +3,43 @@
 //! Questions go over `tokio-postgres`, replication over the connection of `pg_walstream`, whose
 //! frames are read here: its decoder makes an owned string of every value, ours writes cells.
 //!
-//! At the source stand a replication slot and up to two publications: one for tables whose rows
-//! have a key, and one that publishes only insertions, for tables without: there a publication of
-//! updates would make the application's own updates fail.
+//! At the source stand a replication slot and up to two publications.
 
 mod connect;
 mod describe;
 mod follow;
 mod pgoutput;
+mod publication;
+mod rows;
+mod slot;
 mod snapshot;
+mod stream;
 mod types;
 
 use crate::{
-    CopiedRows, Follow, Layout, Marks, Position, Range, Snapshot, Source, SourceError, SourceTable,
-    Wanted,
+    CopiedRows, Follow, Lag, Layout, Marks, Position, Range, Snapshot, Source, SourceError,
+    SourceTable, Wanted, Watched,
 };
-use connect::{Address, TlsMode, ask, failed, literal, quoted, quoted_table};
+use connect::{Address, TlsMode, ask, failed, quoted, quoted_table};
 use describe::PgTable;
-use follow::{PgFollow, State, commit_of, drop_slot, lost, slot};
+use engine::Asides;
+use follow::{PgFollow, commit_of};
 use futures::StreamExt;
+use publication::Published;
 use serde::Deserialize;
-use snapshot::{PgSnapshot, TableRead, push_line};
-use std::collections::{BTreeSet, HashMap};
+use serde::de::{Deserializer, Error as _};
+use slot::{Bound, Kept, LAG_BYTES_MAX, Reading, drop_slot, how_made, lost, slot};
+use snapshot::{PgSnapshot, RANGE_ROWS, TableRead, push_line};
+use std::collections::HashMap;
 use std::sync::Arc;
+use stream::STREAM_BYTES_MAX;
 use tokio_postgres::Client;
 use zeroize::Zeroizing;
 
 /// The oldest server: 13.
 const SERVER_MIN: u32 = 130_000;
-/// What a slot may keep at the source, unless the copy file says otherwise: 10 GiB.
-const LAG_BYTES_MAX: u64 = 10 << 30;
+/// The oldest that streams transactions which still run, and that finds rows by their page.
+const SERVER_14: u32 = 140_000;
 
 /// The `source.postgres` part of a copy file.
 #[derive(Clone, Debug, Deserialize)]
@@ -53,8 +60,15 @@ pub(crate) struct Settings {
     #[serde(default = "yes")]
     manage: bool,
     /// Above it the slot is dropped, so that the source's disk does not fill.
-    #[serde(default = "lag_bytes_max")]
+    #[serde(default = "lag_bytes_max", deserialize_with = "bytes")]
     lag_bytes_max: u64,
+    /// So much of transactions that still run is put aside here; above it, and with 0, they come
+    /// when they are committed, and the source keeps them until then.
+    #[serde(default = "stream_bytes_max", deserialize_with = "bytes")]
+    stream_bytes_max: u64,
+    /// About so many rows are a range, which is read again as a whole when it was interrupted.
+    #[serde(default = "range_rows")]
+    range_rows: u64,
 }
 
 fn port() -> u16 {
@@ -69,13 +83,49 @@ fn lag_bytes_max() -> u64 {
     LAG_BYTES_MAX
 }
 
+fn stream_bytes_max() -> u64 {
+    STREAM_BYTES_MAX
+}
+
+fn range_rows() -> u64 {
+    RANGE_ROWS
+}
+
+/// A number of bytes, or a text such as `10GB`.
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+    let wrong = || D::Error::custom("bytes are a number, or as `512MB`, `10GB`");
+    let text = match Written::deserialize(from).map_err(|_| wrong())? {
+        Written::Number(bytes) => return Ok(bytes),
+        Written::Text(text) => text,
+    };
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim() {
+        "kB" | "KB" => 10,
+        "MB" => 20,
+        "GB" => 30,
+        "TB" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << unit).ok_or_else(wrong)
+}
+
 /// A PostgreSQL database.
 pub(crate) struct Postgres {
     address: Address,
     slot: String,
     publication: String,
-    manage: bool,
-    lag_bytes_max: u64,
+    bound: Bound,
+    stream_bytes_max: u64,
+    range_rows: u64,
+    /// Where transactions that still run are put aside; without, they come when they are committed.
+    asides: Option<Asides>,
 }
 
 /// Opens the source of a copy file; `copy` is its name, `secret` the password.
@@ -127,16 +177,21 @@ pub(crate) fn open(
         },
         publication: settings.publication.unwrap_or_else(|| slot.clone()),
         slot,
-        manage: settings.manage,
-        lag_bytes_max: settings.lag_bytes_max,
+        bound: Bound { bytes_max: settings.lag_bytes_max, manage: settings.manage },
+        stream_bytes_max: settings.stream_bytes_max,
+        range_rows: settings.range_rows.max(1),
+        asides: None,
     })
 }
 
 impl Postgres {
+    /// Has a place for what a transaction that still runs brings.
+    pub(crate) fn with_asides(self, asides: Asides) -> Postgres {
+        Postgres { asides: Some(asides), ..self }
+    }
+
     async fn tables(&self, client: &Client) -> Result<Vec<PgTable>, SourceError> {
-        let version = ask(client, "asking for the version", "SHOW server_version_num").await?;
-        let version: u32 = version.first().map_or(0, |row| describe::number(row, 0));
-        if version < SERVER_MIN {
+        if version(client).await? < SERVER_MIN {
             let what = "this server is older than PostgreSQL 13, which is the oldest that works";
             return Err(SourceError::Refused(what.to_owned()));
         }
@@ -177,64 +232,33 @@ impl Postgres {
         Ok(found)
     }
 
-    /// The publications and their tables.
-    fn publications(&self, tables: &[(&Wanted, PgTable)]) -> Vec<(String, &str, Vec<String>)> {
-        let names = |with_key: bool| -> Vec<String> {
-            let tables = tables.iter().filter(|(wanted, table)| {
-                (table.says_rows() && !wanted.key.is_empty()) == with_key
-            });
-            tables.map(|(wanted, _)| wanted.table.clone()).collect()
-        };
-        let all = [
-            (self.publication.clone(), "insert, update, delete, truncate", names(true)),
-            (format!("{}_append", self.publication), "insert", names(false)),
-        ];
-        all.into_iter().filter(|(.., tables)| !tables.is_empty()).collect()
+    async fn publish(&self, tables: &[(&Wanted, PgTable)]) -> Result<Published, SourceError> {
+        let client = self.address.client(self.bound.manage).await?;
+        publication::publish(&client, &self.publication, tables, self.bound.manage).await
     }
 
-    /// Makes the publications, or brings them to these tables.
-    async fn publish(&self, tables: &[(&Wanted, PgTable)]) -> Result<(), SourceError> {
-        let client = self.address.client(self.manage).await?;
-        for (name, publish, tables) in self.publications(tables) {
-            let sql = format!(
-                "SELECT p.puballtables, t.schemaname || '.' || t.tablename \
-                 FROM pg_publication p LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname \
-                 WHERE p.pubname = {}",
-                literal(&name)
-            );
-            let found = ask(&client, "looking at the publication", &sql).await?;
-            let covers_all = found.first().is_some_and(|row| row.get(0) == Some("t"));
-            let covered: BTreeSet<&str> = found.iter().filter_map(|row| row.get(1)).collect();
-            let is_missing = |table: &&String| !covered.contains(table.as_str());
-            if covers_all || (!found.is_empty() && !tables.iter().any(|table| is_missing(&table))) {
-                continue;
-            }
-            let list: Vec<String> = tables.iter().map(|table| quoted_table(table)).collect();
-            let list = list.join(", ");
-            let name = quoted(&name);
-            let sql = match found.is_empty() {
-                true => format!(
-                    "CREATE PUBLICATION {name} FOR TABLE {list} WITH (publish = '{publish}', \
-                     publish_via_partition_root = true)"
-                ),
-                false => format!("ALTER PUBLICATION {name} SET TABLE {list}"),
-            };
-            let by_hand = || {
-                SourceError::Refused(format!(
-                    "the publication has to be made by the owner of its tables: {sql}"
-                ))
-            };
-            if !self.manage {
-                return Err(by_hand());
-            }
-            match ask(&client, "making the publication", &sql).await {
-                Ok(_) => {}
-                Err(SourceError::Refused(_)) => return Err(by_hand()),
-                Err(error) => return Err(error),
-            }
+    /// The slot that is there. One that is of no use any more is dropped, where it is ours.
+    async fn usable_slot(&self, client: &Client) -> Result<Option<slot::Slot>, SourceError> {
+        let name = &self.slot;
+        let by_dba = |what: &str| {
+            let made = how_made(name);
+            SourceError::Refused(format!("{what}; let the DBA make it: {made}"))
+        };
+        match slot(client, name).await? {
+            Some(known) if known.check(name).is_ok() => Ok(Some(known)),
+            Some(_) if !self.bound.manage => Err(by_dba(&format!(
+                "slot `{name}` was invalidated: SELECT pg_drop_replication_slot('{name}')"
+            ))),
+            Some(_) => drop_slot(&self.address, name).await.map(|()| None),
+            None if !self.bound.manage => Err(by_dba(&format!("there is no slot `{name}`"))),
+            None => Ok(None),
         }
-        Ok(())
     }
+}
+
+async fn version(client: &Client) -> Result<u32, SourceError> {
+    let rows = ask(client, "asking for the version", "SHOW server_version_num").await?;
+    Ok(rows.first().map_or(0, |row| describe::number(row, 0)))
 }
 
 #[async_trait::async_trait]
@@ -290,19 +314,10 @@ impl Source for Postgres {
         let client = self.address.client(false).await?;
         let tables = self.wanted(&client, tables).await?;
         self.publish(&tables).await?;
-        let mut known = slot(&client, &self.slot).await?;
-        if let Some(slot) = &known
-            && slot.check(&self.slot).is_err()
-        {
-            if !self.manage {
-                let name = &self.slot;
-                return Err(SourceError::Refused(format!(
-                    "slot `{name}` was invalidated; let the DBA drop it and make it again: SELECT \
-                     pg_create_logical_replication_slot('{name}', 'pgoutput')"
-                )));
-            }
-            drop_slot(&self.address, &self.slot).await?;
-            known = None;
+        let known = self.usable_slot(&client).await?;
+        if known.is_none() && !before.is_empty() {
+            // What changed since those ranges were read is not known any more.
+            return Err(lost(&self.slot, "is not there"));
         }
         let mut holder = self.address.replication().await?;
         let (name, kind) = match &known {
@@ -311,13 +326,6 @@ impl Source for Postgres {
                 let id: u64 = std::process::id().into();
                 let unique = chrono::Utc::now().timestamp_micros();
                 (format!("clerestory_tmp_{id}_{unique}"), "TEMPORARY LOGICAL")
-            }
-            None if !self.manage => {
-                let name = &self.slot;
-                return Err(SourceError::Refused(format!(
-                    "there is no slot `{name}`; let the DBA make it: SELECT \
-                     pg_create_logical_replication_slot('{name}', 'pgoutput')"
-                )));
             }
             None => (self.slot.clone(), "LOGICAL"),
         };
@@ -331,7 +339,7 @@ impl Source for Postgres {
             holder.await.map_err(|_| SourceError::Broken("making a slot panicked".into()))?;
         let made = match made {
             Ok(made) => made,
-            Err(_) => return Err(why_no_slot(&client, &name).await),
+            Err(_) => return Err(slot::why_none(&client, &name).await),
         };
         let (Some(point), Some(exported)) = (made.get_value(0, 1), made.get_value(0, 2)) else {
             return Err(SourceError::Broken("a new slot without a snapshot".into()));
@@ -341,10 +349,13 @@ impl Source for Postgres {
         let start = known.map_or(point, |known| known.confirmed);
         let mut ranges = before.to_vec();
         let mut reads = HashMap::new();
+        let can_by_page = version(&client).await? >= SERVER_14;
         for (wanted, table) in &tables {
             reads.insert(wanted.table.clone(), TableRead::of(table, wanted));
             if !ranges.iter().any(|range| range.table == wanted.table) {
-                ranges.extend(snapshot::cut(&client, table, &wanted.key).await?);
+                let by_page = can_by_page && !table.partitioned;
+                let cut = snapshot::cut(&client, table, &wanted.key, self.range_rows, by_page);
+                ranges.extend(cut.await?);
             }
         }
         Ok(Box::new(PgSnapshot {
@@ -366,15 +377,22 @@ impl Source for Postgres {
     ) -> Result<Box<dyn Follow>, SourceError> {
         let client = self.address.client(false).await?;
         let tables = self.wanted(&client, tables).await?;
-        self.publish(&tables).await?;
+        let published = self.publish(&tables).await?;
+        if let Some(table) = published.added.first() {
+            // Dropped and made anew, or taken out of the publication by somebody.
+            return Err(SourceError::Lost(format!(
+                "table `{table}` was not published for a while: changes of it are missing"
+            )));
+        }
         for (wanted, table) in &tables {
-            let full = table.identity == 'f';
-            if table.says_rows() && !full && !wanted.key.is_empty() && wanted.key != table.table.key
-            {
+            let said = table.said_by_deletions();
+            if table.says_rows() && !wanted.key.iter().all(|column| said.contains(&column)) {
                 let name = &wanted.table;
+                let said: Vec<&str> = said.into_iter().map(String::as_str).collect();
                 return Err(SourceError::Refused(format!(
-                    "table `{name}`: deletions say its primary key only; make that the key in the \
-                     copy file, or run: ALTER TABLE {} REPLICA IDENTITY FULL",
+                    "table `{name}`: deletions say only {}; make that the key in the copy file, or \
+                     run: ALTER TABLE {} REPLICA IDENTITY FULL",
+                    said.join(", "),
                     quoted_table(name)
                 )));
             }
@@ -387,68 +405,69 @@ impl Source for Postgres {
         if known.confirmed > start {
             return Err(lost(&self.slot, "was moved on by somebody else: changes are missing"));
         }
-        let publications: Vec<String> =
-            self.publications(&tables).iter().map(|(name, ..)| quoted(name)).collect();
-        let publications = publications.join(",");
+        let publications: Vec<String> = published.names.iter().map(|name| quoted(name)).collect();
+        let streams = match &self.asides {
+            Some(asides) if self.stream_bytes_max > 0 && version(&client).await? >= SERVER_14 => {
+                Some(stream::Streams::new(asides.clone(), self.stream_bytes_max))
+            }
+            _ => None,
+        };
         let types = describe::types(&client).await?;
-        let mut connection = self.address.replication().await?;
-        let slot_name = self.slot.clone();
-        let begun = tokio::task::spawn_blocking(move || {
-            let options = [("proto_version", "1"), ("publication_names", publications.as_str())];
-            let begun = connection.start_replication(&slot_name, start, &options);
-            begun.map(|()| connection)
-        });
-        let begun = begun.await.map_err(|_| SourceError::Broken("replicating panicked".into()))?;
-        let connection = begun.map_err(|_| {
-            // Whoever used it before may not have noticed yet that its connection is gone.
-            SourceError::Unreachable(format!("slot `{}` cannot be read from now", self.slot))
-        })?;
-        let wanted = tables.into_iter().map(|(wanted, _)| (wanted.table.clone(), wanted.clone()));
-        let mut state = State::default();
-        (state.reached, state.told, state.acknowledged) = (start, start, start);
-        Ok(Box::new(PgFollow {
-            connection,
-            client,
+        let reading = Reading {
             address: self.address.clone(),
             slot: self.slot.clone(),
-            lag_bytes_max: self.lag_bytes_max,
-            types,
-            wanted: wanted.collect(),
-            marks: marks.clone(),
-            state,
-        }))
+            bound: self.bound,
+            publications: publications.join(","),
+        };
+        let connection = reading.connect(start, streams.is_some()).await?;
+        let wanted = tables.into_iter().map(|(wanted, table)| (table.oid, wanted.clone()));
+        let wanted = wanted.collect();
+        let following =
+            PgFollow::new(reading, connection, client, types, wanted, marks.clone(), start);
+        Ok(Box::new(following.with_streams(streams)))
+    }
+
+    async fn watch(&self) -> Result<Watched, SourceError> {
+        let client = self.address.client(false).await?;
+        match self.bound.check(&client, &self.address, &self.slot).await? {
+            Kept::Bytes(bytes) => {
+                let waiting_max = Some(self.bound.bytes_max);
+                Ok(Watched::Keeps(Lag { time: None, waiting: Some(bytes), waiting_max }))
+            }
+            Kept::Dropped(why) => {
+                Ok(Watched::GivenUp(format!("replication slot `{}` {why}", self.slot)))
+            }
+        }
     }
 
     async fn forget(&self) -> Result<(), SourceError> {
-        if !self.manage {
+        if !self.bound.manage {
             return Ok(());
         }
         drop_slot(&self.address, &self.slot).await?;
-        let client = self.address.client(true).await?;
-        for name in [self.publication.clone(), format!("{}_append", self.publication)] {
-            let sql = format!("DROP PUBLICATION IF EXISTS {}", quoted(&name));
-            ask(&client, "dropping the publication", &sql).await?;
-        }
-        Ok(())
+        publication::drop(&self.address.client(true).await?, &self.publication).await
     }
 }
 
-/// What stands in the way of a slot: something that somebody has to change, or only this moment,
-/// as when the source was just restarted or its connections broke.
-async fn why_no_slot(client: &Client, name: &str) -> SourceError {
-    let able = "SELECT current_setting('wal_level') = 'logical'
-        AND (SELECT count(*) FROM pg_replication_slots)
-            < current_setting('max_replication_slots')::bigint
-        AND (SELECT count(*) FROM pg_stat_replication)
-            < current_setting('max_wal_senders')::bigint
-        AND (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)";
-    match client.query_one(able, &[]).await.map(|row| row.get::<_, Option<bool>>(0)) {
-        Ok(Some(true)) | Err(_) => {
-            SourceError::Unreachable(format!("slot `{name}` could not be made now"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_numbers_or_words() {
+        let settings = |more: &str| {
+            let text = format!("host: h\ndatabase: d\nuser: u\n{more}");
+            serde_norway::from_str::<Settings>(&text).map_err(|error| error.to_string())
+        };
+        let lag = |more: &str| settings(more).unwrap().lag_bytes_max;
+        assert_eq!(lag(""), 10 << 30);
+        assert_eq!(lag("lag_bytes_max: 17"), 17);
+        assert_eq!(lag("lag_bytes_max: 512MB"), 512 << 20);
+        assert_eq!(lag("lag_bytes_max: 2 TB"), 2 << 40);
+        assert_eq!(settings("stream_bytes_max: 0").unwrap().stream_bytes_max, 0);
+        for wrong in ["10 bananas", "GB", "-1", "9999999999TB"] {
+            let error = settings(&format!("lag_bytes_max: {wrong}")).unwrap_err();
+            assert!(error.contains("`10GB`"), "{wrong}: {error}");
         }
-        Ok(_) => SourceError::Refused(format!(
-            "slot `{name}` could not be made: the source needs wal_level = logical, a free place in \
-             max_replication_slots and max_wal_senders, and the account REPLICATION"
-        )),
     }
 }

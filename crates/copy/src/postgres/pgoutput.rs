@@ -1,8 +1,9 @@
-//! The messages of PostgreSQL's output plugin `pgoutput`, protocol version 1.
+//! The messages of PostgreSQL's output plugin `pgoutput`, protocol versions 1 and 2.
 //!
-//! Version 1: a transaction comes when it is committed, whatever its size; until then the server
-//! keeps it, on its disk where it is large. So nothing that is rolled back ever reaches us, and a
-//! large transaction comes in pieces like any other rows. Version 2 would have us keep it instead.
+//! In version 1 a transaction comes when it is committed, whatever its size; until then the server
+//! keeps it, on its disk where it is large. In version 2 a large one is streamed: it comes in parts
+//! while it still runs, between the parts come others, and at the end its commit, or its abort.
+//! Messages inside of a part name the transaction, or the subtransaction, that they belong to.
 //!
 //! Source: PostgreSQL manual, "Logical Replication Message Formats".
 
@@ -36,6 +37,27 @@ pub(crate) enum Message<'a> {
     },
     Truncate {
         relations: Vec<u32>,
+    },
+    /// A part of a streamed transaction begins; up to [`Message::StreamStop`] all belongs to it.
+    StreamStart {
+        transaction: u32,
+        is_first: bool,
+    },
+    StreamStop,
+    /// A streamed transaction is committed.
+    StreamCommit {
+        transaction: u32,
+        /// Where its commit stands: the same as [`Message::Begin`] says of one that is not streamed.
+        commit: u64,
+        /// Behind the commit.
+        end: u64,
+        /// Microseconds since 2000.
+        at: i64,
+    },
+    /// A streamed transaction, or a part of it (a subtransaction), is rolled back.
+    StreamAbort {
+        transaction: u32,
+        part: u32,
     },
     /// A type, an origin, a message of the application: of no use here.
     Other,
@@ -125,10 +147,32 @@ impl<'a> Message<'a> {
                     (0..count).map(|_| int(rest).map(|id| id as u32)).collect();
                 Message::Truncate { relations: relations? }
             }
+            b'S' => {
+                let transaction = int(rest)? as u32;
+                Message::StreamStart { transaction, is_first: byte(rest)? == 1 }
+            }
+            b'E' => Message::StreamStop,
+            b'c' => {
+                let transaction = int(rest)? as u32;
+                byte(rest)?;
+                let (commit, end) = (long(rest)? as u64, long(rest)? as u64);
+                Message::StreamCommit { transaction, commit, end, at: long(rest)? }
+            }
+            b'A' => {
+                Message::StreamAbort { transaction: int(rest)? as u32, part: int(rest)? as u32 }
+            }
             b'Y' | b'O' | b'M' => Message::Other,
             _ => return None,
         })
     }
+}
+
+/// The (sub)transaction of a message inside of a part of a streamed one, and the message as it is
+/// outside: its kind, and what follows. `None` if it is cut.
+pub(crate) fn inside_stream(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+    let (kind, rest) = bytes.split_at_checked(1)?;
+    let (transaction, rest) = rest.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*transaction), kind, rest))
 }
 
 impl<'a> Tuple<'a> {
@@ -252,6 +296,39 @@ mod tests {
         for end in 0..bytes.len() {
             assert_eq!(Message::read(&bytes[..end]), None, "{end}");
         }
+    }
+
+    #[test]
+    fn a_message_inside_of_a_stream_is_the_same_behind_its_transaction() {
+        let mut inside = update();
+        inside.splice(1..1, [0, 0, 3, 7]);
+        let (transaction, kind, rest) = inside_stream(&inside).unwrap();
+        assert_eq!(transaction, 775);
+        assert_eq!([kind, rest].concat(), update());
+        assert_eq!(inside_stream(&inside[..4]), None);
+    }
+
+    #[test]
+    fn streamed_transactions_begin_and_end() {
+        let read = |bytes: &[u8]| format!("{:?}", Message::read(bytes));
+        assert_eq!(
+            read(&[b'S', 0, 0, 0, 9, 1]),
+            "Some(StreamStart { transaction: 9, is_first: true })"
+        );
+        assert_eq!(read(b"E"), "Some(StreamStop)");
+        assert_eq!(
+            read(&[b'A', 0, 0, 0, 9, 0, 0, 0, 10]),
+            "Some(StreamAbort { transaction: 9, part: 10 })"
+        );
+        let mut commit = vec![b'c', 0, 0, 0, 9, 0];
+        commit.extend(5_u64.to_be_bytes());
+        commit.extend(6_u64.to_be_bytes());
+        commit.extend(7_i64.to_be_bytes());
+        assert_eq!(
+            read(&commit),
+            "Some(StreamCommit { transaction: 9, commit: 5, end: 6, at: 7 })"
+        );
+        assert_eq!(read(&commit[..20]), "None");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 use tokio_postgres::Client;
 
-/// About so many rows in a range.
-const RANGE_ROWS: u64 = 150_000;
+/// About so many rows in a range, unless the copy file says otherwise.
+pub(crate) const RANGE_ROWS: u64 = 150_000;
 const RANGES_MAX: u64 = 1_024;
 /// A piece is given when it has so many rows …
 pub(crate) const PIECE_ROWS: usize = 8_192;
@@ -42,13 +42,18 @@ pub(crate) struct TableRead {
     pub(crate) key: Vec<String>,
 }
 
-/// From which key, inclusive, to which, exclusive, as texts of the server.
+/// From which key, inclusive, to which, exclusive, as texts of the server; or from which page of the
+/// table, where its rows have no key.
 #[derive(Default, Serialize, Deserialize)]
 struct Bounds {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from_page: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to_page: Option<u64>,
 }
 
 impl TableRead {
@@ -87,6 +92,12 @@ impl TableRead {
         if let Some(to) = &bounds.to {
             conditions.push(format!("{key} < {}", row(to)));
         }
+        if let Some(from) = bounds.from_page {
+            conditions.push(format!("ctid >= '({from},0)'"));
+        }
+        if let Some(to) = bounds.to_page {
+            conditions.push(format!("ctid < '({to},0)'"));
+        }
         match conditions.is_empty() {
             true => String::new(),
             false => format!(" WHERE {}", conditions.join(" AND ")),
@@ -94,51 +105,80 @@ impl TableRead {
     }
 }
 
-/// Cuts a table into ranges of about the same size by a sample of its keys.
+/// Cuts a table into ranges of about `range_rows` rows: by a sample of its keys; without a key by
+/// its pages, if the server can find rows by them.
 pub(crate) async fn cut(
     client: &Client,
     table: &PgTable,
     key: &[String],
+    range_rows: u64,
+    by_page: bool,
 ) -> Result<Vec<Range>, SourceError> {
     let name = &table.table.name;
     let rows = match table.table.rows {
         Some(rows) => rows,
         None => count_pages(client, name).await?,
     };
-    let count = rows.div_ceil(RANGE_ROWS).clamp(1, RANGES_MAX);
-    let mut borders: Vec<Vec<String>> = Vec::new();
-    if count > 1 && !key.is_empty() {
-        let columns: Vec<String> = key.iter().map(|column| quoted(column)).collect();
-        let columns = columns.join(", ");
-        let percent = (count as f64 * 50.0 / rows as f64 * 100.0).clamp(0.01, 100.0);
-        let sql = format!(
-            "SELECT {columns} FROM {} TABLESAMPLE SYSTEM ({percent}) ORDER BY {columns}",
-            quoted_table(name)
-        );
-        let sampled = ask(client, "sampling keys", &sql).await?;
-        let step = (sampled.len() / count as usize).max(1);
-        for row in sampled.iter().skip(step).step_by(step).take(count as usize - 1) {
-            let border: Option<Vec<String>> =
-                (0..key.len()).map(|place| row.get(place).map(str::to_owned)).collect();
-            if let Some(border) = border.filter(|border| borders.last() != Some(border)) {
-                borders.push(border);
-            }
-        }
+    let count = rows.div_ceil(range_rows).clamp(1, RANGES_MAX);
+    let all = match key.is_empty() {
+        _ if count == 1 => vec![Bounds::default()],
+        true if by_page => pages(client, name, count).await?,
+        true => vec![Bounds::default()],
+        false => borders(client, name, key, rows, count).await?,
+    };
+    let parts = all.len() as u64;
+    let range = |(number, bounds): (usize, Bounds)| Range {
+        table: name.clone(),
+        lane: format!("range {number}"),
+        bounds: serde_json::to_string(&bounds).unwrap_or_default(),
+        rows: rows / parts,
+    };
+    Ok(all.into_iter().enumerate().map(range).collect())
+}
+
+async fn borders(
+    client: &Client,
+    table: &str,
+    key: &[String],
+    rows: u64,
+    count: u64,
+) -> Result<Vec<Bounds>, SourceError> {
+    let columns: Vec<String> = key.iter().map(|column| quoted(column)).collect();
+    let columns = columns.join(", ");
+    let percent = (count as f64 * 50.0 / rows as f64 * 100.0).clamp(0.01, 100.0);
+    let sql = format!(
+        "SELECT {columns} FROM {} TABLESAMPLE SYSTEM ({percent}) ORDER BY {columns}",
+        quoted_table(table)
+    );
+    let sampled = ask(client, "sampling keys", &sql).await?;
+    let step = (sampled.len() / count as usize).max(1);
+    let mut all = Vec::new();
+    let mut from: Option<Vec<String>> = None;
+    for row in sampled.iter().skip(step).step_by(step).take(count as usize - 1) {
+        let border: Option<Vec<String>> =
+            (0..key.len()).map(|place| row.get(place).map(str::to_owned)).collect();
+        let Some(border) = border.filter(|border| from.as_ref() != Some(border)) else { continue };
+        let to = Some(border.clone());
+        all.push(Bounds { from: from.replace(border), to, ..Bounds::default() });
     }
-    let parts = borders.len() as u64 + 1;
-    let mut ranges = Vec::with_capacity(borders.len() + 1);
-    let mut from = None;
-    for to in borders.into_iter().map(Some).chain([None]) {
-        let bounds = Bounds { from: from.take(), to: to.clone() };
-        from = to;
-        ranges.push(Range {
-            table: name.clone(),
-            lane: format!("range {}", ranges.len()),
-            bounds: serde_json::to_string(&bounds).unwrap_or_default(),
-            rows: rows / parts,
-        });
-    }
-    Ok(ranges)
+    all.push(Bounds { from, ..Bounds::default() });
+    Ok(all)
+}
+
+/// Ranges of pages; the last has no end, so that it holds pages that came meanwhile.
+async fn pages(client: &Client, table: &str, count: u64) -> Result<Vec<Bounds>, SourceError> {
+    let table = literal(&quoted_table(table));
+    let sql =
+        format!("SELECT pg_relation_size({table}::regclass) / current_setting('block_size')::int8");
+    let rows = ask(client, "measuring a table", &sql).await?;
+    let pages: u64 = rows.first().map_or(0, |row| super::describe::number(row, 0));
+    let step = (pages / count).max(1);
+    let range = |number: u64| Bounds {
+        from_page: (number > 0).then_some(number * step),
+        to_page: (number + 1 < count).then_some((number + 1) * step),
+        ..Bounds::default()
+    };
+    Ok((0..count).map(range).collect())
 }
 
 /// A guess for tables that were never analysed.
@@ -288,13 +328,18 @@ mod tests {
             types: vec![PgType::Long, PgType::Long],
             key: key.iter().map(|name| (*name).to_owned()).collect(),
         };
-        let bounds = Bounds { from: Some(vec!["1".into()]), to: Some(vec!["it's".into()]) };
-        assert_eq!(read(&["id"]).where_in(&bounds), " WHERE \"id\" >= '1' AND \"id\" < 'it''s'");
-        let bounds = Bounds { from: None, to: Some(vec!["1".into(), "2\\".into()]) };
+        let bounds = |from: Option<&[&str]>, to: &[&str]| {
+            let texts = |key: &[&str]| key.iter().map(|text| (*text).to_owned()).collect();
+            Bounds { from: from.map(texts), to: Some(texts(to)), ..Bounds::default() }
+        };
+        let one = bounds(Some(&["1"]), &["it's"]);
+        assert_eq!(read(&["id"]).where_in(&one), " WHERE \"id\" >= '1' AND \"id\" < 'it''s'");
         assert_eq!(
-            read(&["id", "b"]).where_in(&bounds),
+            read(&["id", "b"]).where_in(&bounds(None, &["1", "2\\"])),
             " WHERE ROW(\"id\", \"b\") < ROW('1', E'2\\\\')"
         );
         assert_eq!(read(&[]).where_in(&Bounds::default()), "");
+        let pages = Bounds { from_page: Some(7), to_page: Some(14), ..Bounds::default() };
+        assert_eq!(read(&[]).where_in(&pages), " WHERE ctid >= '(7,0)' AND ctid < '(14,0)'");
     }
 }

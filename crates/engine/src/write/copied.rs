@@ -412,7 +412,10 @@ impl Run<'_> {
         let ids: Vec<String> = wanted
             .iter()
             .map(|&row| {
-                self.engine.sealer.row_id(self.name, self.ids[row].as_deref().unwrap_or_default())
+                // Under another key it is stored as before until this write deletes that.
+                let stored = if self.piece.rows.is_moved(row) { row - 1 } else { row };
+                let id = self.ids[stored].as_deref().unwrap_or_default();
+                self.engine.sealer.row_id(self.name, id)
             })
             .collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -543,7 +546,8 @@ impl Run<'_> {
     }
 }
 
-/// Cuts a piece before every row that leaves something unchanged of a row before it in the piece.
+/// Cuts a piece before every row that leaves something unchanged of a row before it in the piece,
+/// also under another key.
 fn runs(piece: &CopyPiece<'_>, ids: &[Option<Box<str>>]) -> Vec<Range<usize>> {
     let rows = piece.rows;
     let leaves_unchanged =
@@ -557,7 +561,14 @@ fn runs(piece: &CopyPiece<'_>, ids: &[Option<Box<str>>]) -> Vec<Range<usize>> {
     let mut seen: HashSet<&str> = HashSet::new();
     for (row, id) in ids.iter().enumerate() {
         let Some(id) = id.as_deref() else { continue };
-        if is_patch(row) && seen.contains(id) {
+        // A row that gets another key starts from what stands under the old one, and that goes with
+        // it in one write.
+        let is_start = match rows.is_moved(row) {
+            true => false,
+            false if row + 1 < ids.len() && rows.is_moved(row + 1) => is_patch(row + 1),
+            false => is_patch(row),
+        };
+        if is_start && seen.contains(id) {
             runs.push(start..row);
             start = row;
             seen.clear();

@@ -281,13 +281,12 @@ impl Run {
         after: Option<Position>,
     ) -> Result<Range, Trouble> {
         let (out, mut pieces) = mpsc::channel::<Piece>(PIECES_WAITING);
-        let read = tokio::spawn({
+        let mut read = EndedWithUs(tokio::spawn({
             let range = range.clone();
             async move { snapshot.read(&range, after.as_ref(), &out).await }
-        });
+        }));
         while let Some(piece) = pieces.recv().await {
             if self.copy.is_stopped() {
-                read.abort();
                 return Err(Trouble::Stopped);
             }
             let storing = Arc::clone(&self.storing);
@@ -296,7 +295,8 @@ impl Run {
             blocking(move || storing.store(&piece)).await??;
             self.copy.count_read(&table, rows);
         }
-        let read = read.await.map_err(|_| Trouble::Pause("reading a range panicked".into()))?;
+        let read =
+            (&mut read.0).await.map_err(|_| Trouble::Pause("reading a range panicked".into()))?;
         read?;
         Ok(range)
     }
@@ -449,6 +449,15 @@ impl Run {
             let excess = run.notes.len().saturating_sub(NOTES_MAX);
             run.notes.drain(..excess);
         })
+    }
+}
+
+/// A task that ends with whoever waits for it: one that reads keeps the source's view open.
+struct EndedWithUs<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for EndedWithUs<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -22,7 +22,7 @@ fn source(pair: &Pair) -> String {
     let port = pair.source.port();
     format!(
         "source:\n  postgres:\n    host: 127.0.0.1\n    port: {port}\n    database: postgres\n    \
-         user: copier\n    manage: false\n    slot: given\n    publication: given\n"
+         user: copier\n    manage: false\n    slot: given\n    publication: given\n    lag_bytes_max: 20MB\n"
     )
 }
 
@@ -76,12 +76,29 @@ fn slot_and_publication_are_given_by_the_dba() {
         "SELECT slot_name FROM pg_replication_slots UNION ALL SELECT pubname FROM pg_publication",
     );
     assert_eq!(made, "given\ngiven\n");
+    above_the_bound(&pair);
     lost_slot(&pair);
     parts_that_are_not_published(&pair);
 
     // What the DBA made, the DBA removes.
     pair.command("remove", "given");
     assert_eq!(pair.source.sql("SELECT slot_name FROM pg_replication_slots"), "given\n");
+}
+
+/// What the DBA made is not ours to drop, but it is told how much it keeps.
+fn above_the_bound(pair: &Pair) {
+    pair.command("pause", "given");
+    for _ in 0..3 {
+        pair.source.sql("INSERT INTO hidden SELECT coalesce(max(id), 0) + 1 FROM hidden");
+        pair.source.sql("SELECT pg_switch_wal()");
+    }
+    let status = pair.wait_until("given", "told", |status| {
+        status["status"].as_str().unwrap().contains("keeps more for it than lag_bytes_max")
+    });
+    assert!(status["lag_waiting"].as_u64() > status["lag_waiting_max"].as_u64(), "{status}");
+    pair.command("resume", "given");
+    pair.catch_up_by("given", "given");
+    same(pair);
 }
 
 /// The DBA drops the slot: nobody else makes one; then everything is read again.

@@ -191,3 +191,33 @@ fn what_the_source_keeps_is_shown_and_bounded() {
     assert_eq!(pair.count("items"), ROWS);
     resume_and_compare(&pair, "bounded", ROWS);
 }
+
+#[test]
+fn a_snapshot_that_has_the_source_keep_too_much_pauses() {
+    let name = "a_snapshot_that_has_the_source_keep_too_much_pauses";
+    let Some(pair) = begin(name, "slow", "", "    lag_bytes_max: 64MB\n") else { return };
+    pair.command("resnapshot", "slow");
+    pair.wait_until("slow", "reading", |status| {
+        status["state"] == "snapshot" && is_reading(status)
+    });
+    std::thread::scope(|scope| {
+        // Nobody reads the table meanwhile.
+        let lock = "BEGIN; LOCK TABLE items; SELECT pg_sleep(40); COMMIT;";
+        let locked = scope.spawn(|| pair.source.sql(lock));
+        make_noise(&pair, 80);
+        let status = pair.wait_for("slow", "paused");
+        let reason = status["reason"].as_str().unwrap();
+        assert!(reason.contains("above lag_bytes_max 67108864"), "{reason}");
+        assert!(reason.contains("clerestory copy resume slow"), "{reason}");
+        // Also that of the view, which goes with its connection.
+        let started = Instant::now();
+        while pair.source.sql("SELECT count(*) FROM pg_replication_slots").trim() != "0" {
+            assert!(started.elapsed() < Duration::from_secs(5), "a slot is left");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(!locked.is_finished(), "whoever reads waits for the lock still");
+        locked.join().unwrap();
+    });
+    change_unseen(&pair);
+    resume_and_compare(&pair, "slow", ROWS);
+}

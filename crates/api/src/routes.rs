@@ -367,6 +367,7 @@ fn native() -> Vec<Route> {
         route(&[Post],              "/_clerestory/alerts/{name}/_silence", Json, Write,  NONE,       known(alerts::silence)),
         route(&[Post],              "/_clerestory/alerts/{name}/_evaluate", Nothing, Question, NONE, known(alerts::evaluate)),
         route(&[Get],               "/_clerestory/alerts/{name}/_try", Nothing, Question, TRY,       known(alerts::attempt)),
+        route(&[Get],               "/_clerestory/alerts/{name}/_chart", Nothing, Question, TRY,     known(alerts::chart)),
         route(&[Get],               "/_clerestory/tables",            Nothing, Quick,    NONE,       known(tables::list)),
         route(&[Get],               "/_clerestory/tables/{index}",    Nothing, Quick,    NONE,       known(tables::show)),
         route(&[Get],               "/_clerestory/copies",            Nothing, Quick,    NONE,       known(copies::list)),

@@ -48,6 +48,9 @@ pub struct Settings {
     pub certificate: Certificate,
     /// Speak TLS on loopback, too.
     pub tls_on_loopback: bool,
+    /// Where people reach the pages, such as `https://clerestory.example.org`; `None`: where it
+    /// listens.
+    pub url: Option<String>,
     /// How much at once.
     pub limits: Limits,
 }
@@ -162,6 +165,8 @@ impl Server {
             tls: tls.map(|tls| tls.acceptor),
             connections: Connections::new(limits),
         };
+        let own = url_of(address, fingerprint.is_some());
+        door.app.engine.is_reached_at(settings.url.as_deref().unwrap_or(&own));
         crate::native::ring::move_files(&door.app.engine);
         let alerts = AlertClock::start(&door.app.engine).map_err(ServeError::Threads)?;
         let accepting = runtime.spawn(accept(listener, Arc::new(door), stopping));
@@ -184,15 +189,7 @@ impl Server {
 
     /// What to type into a browser on this machine.
     pub fn url(&self) -> String {
-        let scheme = if self.fingerprint.is_some() { "https" } else { "http" };
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            address.set_ip(match address.ip() {
-                IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
-                IpAddr::V6(_) => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
-            });
-        }
-        format!("{scheme}://{address}")
+        url_of(self.address, self.fingerprint.is_some())
     }
 
     /// SHA-256 of the certificate as `AB:CD:…`, to compare with what a client shows; `None` if
@@ -233,6 +230,18 @@ impl Drop for Server {
         }
         self.copies.close();
     }
+}
+
+/// What to type into a browser on this machine.
+fn url_of(mut address: SocketAddr, secure: bool) -> String {
+    let scheme = if secure { "https" } else { "http" };
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
+            IpAddr::V6(_) => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+        });
+    }
+    format!("{scheme}://{address}")
 }
 
 #[cfg(unix)]

@@ -72,8 +72,13 @@ impl Node {
         Ok(Some(self.engine.enrolment_code()?))
     }
 
-    /// Puts a server in front.
-    pub(crate) fn listen(self, address: SocketAddr, tls: &TlsSettings) -> Result<ListeningNode> {
+    /// Puts a server in front; `url` is where people reach it, if they do not where it listens.
+    pub(crate) fn listen(
+        self,
+        address: SocketAddr,
+        tls: &TlsSettings,
+        url: Option<String>,
+    ) -> Result<ListeningNode> {
         let certificate = match &tls.files {
             Some((certificate, key)) => {
                 Certificate::Files { certificate: certificate.clone(), key: key.clone() }
@@ -85,6 +90,7 @@ impl Node {
             address,
             certificate,
             tls_on_loopback: tls.on_loopback || self.engine.wants_tls_on_loopback(),
+            url,
             limits: Limits::default(),
         };
         let server = Server::start(Arc::clone(&self.engine), &settings)?;

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct ServerSettings {
     pub(crate) dir: PathBuf,
     pub(crate) http: SocketAddr,
+    /// Where people reach the pages, if not where it listens: it stands in notices.
+    pub(crate) url: Option<String>,
     pub(crate) tls: TlsSettings,
     pub(crate) unlock: UnlockWith,
 }
@@ -34,6 +36,7 @@ pub(crate) struct TlsSettings {
 struct SettingsFile {
     dir: Option<PathBuf>,
     http: Option<SocketAddr>,
+    url: Option<String>,
     key_file: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
     key_service: Option<String>,
@@ -101,13 +104,26 @@ impl ServerSettings {
                 .hint("give both `tls.certificate` and `tls.key`, or neither"));
             }
         };
+        if file.url.as_deref().is_some_and(|url| !is_address_of_pages(url)) {
+            return Err(Failure::wrong_use("`url` is no address of a server").hint(
+                "write scheme, host and port only: \"url\": \"https://metrics.example.org\"",
+            ));
+        }
         Ok(ServerSettings {
+            url: file.url,
             dir: dir.or(file.dir).unwrap_or_else(|| PathBuf::from(DEFAULT_DIR)),
             http: http.or(file.http).unwrap_or(DEFAULT_HTTP),
             tls: TlsSettings { files, names: file.tls.names, on_loopback: file.tls.on_loopback },
             unlock,
         })
     }
+}
+
+/// Whether it is a scheme with a host and no more.
+fn is_address_of_pages(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    rest.is_some_and(|host| !host.is_empty() && host.chars().all(is_plain))
 }
 
 fn read_file(path: &Path) -> Result<SettingsFile> {
@@ -122,7 +138,7 @@ fn parse(text: &str) -> Result<SettingsFile> {
     }
     serde_json::from_str(text).map_err(|error| {
         Failure::wrong_use(error.to_string()).hint(format!(
-            "known settings: dir, http, key_file, passphrase_file, key_service, tls.certificate, \
+            "known settings: dir, http, url, key_file, passphrase_file, key_service, tls.certificate, \
              tls.key, tls.names, tls.on_loopback; everything else stands in the catalog and takes \
              two people: clerestory change set; {NO_SWITCH}"
         ))
@@ -226,6 +242,20 @@ mod tests {
             ServerSettings::merge(None, None, UnlockWith::default(), SettingsFile::default())
                 .unwrap();
         assert_eq!(merged.http, DEFAULT_HTTP);
+    }
+
+    #[test]
+    fn the_address_of_the_pages_is_a_host_and_no_more() {
+        let merged = |url: &str| {
+            let file = parse(&format!(r#"{{"url": "{url}"}}"#)).unwrap();
+            ServerSettings::merge(None, None, UnlockWith::default(), file)
+        };
+        let fine = "https://metrics.example.org:8443";
+        assert_eq!(merged(fine).unwrap().url.as_deref(), Some(fine));
+        for wrong in ["metrics.example.org", "https://", "https://a/b", "https://u@a", "ftp://a"] {
+            let failure = merged(wrong).unwrap_err();
+            assert!(failure.to_text().contains("scheme, host and port only"), "{wrong}");
+        }
     }
 
     #[test]

@@ -148,6 +148,8 @@ pub struct Engine {
     pub(crate) alerts: Arc<RwLock<Alerts>>,
     /// Held by whoever looks at an alert or declares one.
     pub(crate) alert_turn: Mutex<()>,
+    /// Where people reach this node, as far as anybody said.
+    pub(crate) own_url: RwLock<Option<String>>,
     /// One lock for each table whose fields grow, so that two requests do not lose one.
     pub(crate) schema_locks: Mutex<HashMap<TableId, Arc<Mutex<()>>>>,
 }
@@ -309,6 +311,7 @@ impl Engine {
             saved,
             alerts,
             alert_turn: Mutex::default(),
+            own_url: RwLock::default(),
             tiles,
             schema_locks: Mutex::default(),
         })

@@ -52,6 +52,13 @@ pub(crate) fn attempt(call: &Call<'_>, caller: &Caller) -> Answer {
     Ok(Reply::json(call.app.engine.try_alert(caller, call.request.part("name"), from, to)?))
 }
 
+/// `GET /_clerestory/alerts/{name}/_chart` with `from` and `to`: what its page draws, as the caller.
+pub(crate) fn chart(call: &Call<'_>, caller: &Caller) -> Answer {
+    let from = moment(call.request.param("from"), "from")?;
+    let to = moment(call.request.param("to"), "to")?;
+    Ok(Reply::json(call.app.engine.alert_chart(caller, call.request.part("name"), from, to)?))
+}
+
 fn moment(text: Option<&str>, name: &str) -> Result<Timestamp, ApiError> {
     text.and_then(Timestamp::parse_rfc3339).ok_or_else(|| {
         ApiError::illegal_argument(format!("[{name}] is a time such as 2026-11-29T08:00:00Z"))

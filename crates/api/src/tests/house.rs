@@ -57,6 +57,7 @@ impl House {
             address: address.parse().unwrap(),
             certificate: Certificate::Made { folder: folder.path().join("tls"), names: Vec::new() },
             tls_on_loopback: false,
+            url: None,
             limits,
         };
         let engine = Arc::new(engine);

@@ -10,7 +10,8 @@ pub(super) fn run(typed: Serve) -> Result<()> {
     node::start_logging(tracing::Level::INFO);
     let settings = ServerSettings::of_serve(typed)?;
     let unlock = key_place::for_known_folder(&settings.dir, &settings.unlock)?;
-    let node = Node::open(&settings.dir, unlock)?.listen(settings.http, &settings.tls)?;
+    let node = Node::open(&settings.dir, unlock)?;
+    let node = node.listen(settings.http, &settings.tls, settings.url)?;
     println!("{}", node.url());
     if let Some(fingerprint) = node.fingerprint() {
         println!("certificate SHA-256 {fingerprint}");

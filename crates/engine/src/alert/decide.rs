@@ -40,6 +40,14 @@ pub(crate) struct GroupState {
 
 pub(crate) type State = BTreeMap<Group, GroupState>;
 
+/// What is expected of an interval, and between what it may lie; `None`: no bound on that side.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Usual {
+    pub(crate) expected: Option<f64>,
+    pub(crate) least: Option<f64>,
+    pub(crate) most: Option<f64>,
+}
+
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AlertEvent {
@@ -137,22 +145,11 @@ fn judge(
             });
             (verdict, value, Some(*at))
         }
-        Condition::Change { direction, deviations, at_least, season } => {
+        Condition::Change { direction, .. } => {
             let (Some(last), Some(value)) = (last, value) else {
                 return (Verdict::Unknown, value, None);
             };
-            // What is bad must not become what is usual: while it holds, the past ends where it began.
-            let usual_until = match known.map(|known| known.phase) {
-                Some(Phase::Firing(since) | Phase::Pending(since)) => {
-                    rule.end(since) - rule.grain.step_ms()
-                }
-                _ => last.start,
-            };
-            let is_usual = |point: &&Point| point.start < usual_until.min(last.start);
-            let before: Vec<Point> = points.iter().filter(is_usual).copied().collect();
-            let from_before = || known.and_then(|known| Some((known.expected?, 0.0)));
-            let baseline = baseline(&before, last.start, rule.grain, *season).or_else(from_before);
-            let Some((median, deviation)) = baseline else {
+            let Some((median, bound)) = past(rule, known, points, last) else {
                 return (Verdict::Unknown, Some(value), None);
             };
             let distance = match direction {
@@ -160,7 +157,6 @@ fn judge(
                 Direction::Down => median - value,
                 Direction::Either => (value - median).abs(),
             };
-            let bound = at_least.max(deviations * deviation);
             let verdict = match distance {
                 distance if distance >= bound => Verdict::Bad,
                 distance if distance < bound * CHANGE_CLEARS_AT => Verdict::Well,
@@ -169,6 +165,49 @@ fn judge(
             (verdict, Some(value), Some(median))
         }
     }
+}
+
+/// What is expected of the last of `points`, for a chart: where a change is looked for, the median
+/// of the past, and between what it may lie without being one.
+pub(crate) fn usual(rule: &Rule, known: Option<&GroupState>, points: &[Point]) -> Usual {
+    let found = points.last().and_then(|last| past(rule, known, points, last));
+    let (Condition::Change { direction, .. }, Some((median, bound))) = (&rule.when, found) else {
+        return Usual::default();
+    };
+    let (has_least, has_most) = match direction {
+        Direction::Up => (false, true),
+        Direction::Down => (true, false),
+        Direction::Either => (true, true),
+    };
+    Usual {
+        expected: Some(median),
+        least: has_least.then_some(median - bound),
+        most: has_most.then_some(median + bound),
+    }
+}
+
+/// Where a change is looked for: the median of what came before `last`, and how far from it is too
+/// far. `None`: too little to say.
+fn past(
+    rule: &Rule,
+    known: Option<&GroupState>,
+    points: &[Point],
+    last: &Point,
+) -> Option<(f64, f64)> {
+    let Condition::Change { deviations, at_least, season, .. } = &rule.when else { return None };
+    // What is bad must not become what is usual: while it holds, the past ends where it began.
+    let usual_until = match known.map(|known| known.phase) {
+        Some(Phase::Firing(since) | Phase::Pending(since)) => {
+            rule.end(since) - rule.grain.step_ms()
+        }
+        _ => last.start,
+    };
+    let is_usual = |point: &&Point| point.start < usual_until.min(last.start);
+    let before: Vec<Point> = points.iter().filter(is_usual).copied().collect();
+    let from_before = || known.and_then(|known| Some((known.expected?, 0.0)));
+    let baseline = baseline(&before, last.start, rule.grain, *season).or_else(from_before);
+    let (median, deviation) = baseline?;
+    Some((median, at_least.max(deviations * deviation)))
 }
 
 /// The median of comparable intervals of the past, and how far from it they usually are: the median
@@ -362,5 +401,25 @@ mod tests {
         // A group that is gone for the whole history is well, and forgotten.
         let (left, events) = decide(&above, &state, &Series([group("b", 1.)].into()), DAY);
         assert_eq!((left.len(), events.len(), events[0].fires), (1, 1, false));
+    }
+
+    #[test]
+    fn what_is_usual_has_bounds_where_the_rule_has_them() {
+        let values = [10., 12., 11., 10., 12., 11., 10.];
+        let points = |rule: &Rule| series(rule.grain.step_ms(), &values).0.remove(&Vec::new());
+        let of = |direction: &str| {
+            let when = format!("{{ change: {{ direction: {direction}, at_least: 4 }} }}");
+            let rule = rule("day", &when, "");
+            usual(&rule, None, &points(&rule).unwrap())
+        };
+        // Before the last: median 11, median absolute deviation 1.
+        let either = of("either");
+        let bound = 5.0 * MAD_TO_DEVIATION;
+        assert_eq!(either.expected, Some(11.0));
+        assert_eq!((either.least, either.most), (Some(11.0 - bound), Some(11.0 + bound)));
+        assert_eq!(of("up"), Usual { least: None, ..either });
+        assert_eq!(of("down"), Usual { most: None, ..either });
+        let above = rule("day", "{ above: 3 }", "");
+        assert_eq!(usual(&above, None, &points(&above).unwrap()), Usual::default());
     }
 }

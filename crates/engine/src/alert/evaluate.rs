@@ -120,7 +120,7 @@ impl Engine {
             [] => String::new(),
             by => format!(" of {} groups ({})", groups.len(), by.join(", ")),
         };
-        let now_firing = firing(groups);
+        let (now_firing, see) = (firing(groups), self.where_to_see(name));
         for fires in [true, false] {
             let count = events.iter().filter(|event| event.fires == fires).count();
             if count == 0 {
@@ -129,12 +129,11 @@ impl Engine {
             let text = match fires {
                 true => format!(
                     "alert {name} fires ({label}): {count} new, {now_firing}{of}. It fires when {}. \
-                     See: clerestory alert show {name}",
+                     {see}",
                     rule.condition_text()
                 ),
                 false => format!(
-                    "alert {name} ({label}): {count} well again, {now_firing}{of} still firing. See: \
-                     clerestory alert show {name}"
+                    "alert {name} ({label}): {count} well again, {now_firing}{of} still firing. {see}"
                 ),
             };
             let about = format!("{name} {end} {}", if fires { "fires" } else { "well" });
@@ -143,6 +142,13 @@ impl Engine {
                 .map_err(unavailable)?;
         }
         Ok(())
+    }
+
+    /// Where somebody who is told finds the chart and the question.
+    fn where_to_see(&self, name: &str) -> String {
+        let node = self.own_url.read().clone();
+        let page = format!("{}/_ui/alerts/{name}", node.as_deref().unwrap_or_default());
+        format!("See: {page} or clerestory alert show {name}")
     }
 
     /// What follows from not having been answered. Who may not read does not try again.
@@ -159,8 +165,9 @@ impl Engine {
         if stops {
             let text = format!(
                 "alert {name} looks no more: its question as {} is refused. Somebody who may ask it \
-                 declares it anew. See: clerestory alert show {name}",
-                file.by
+                 declares it anew. {}",
+                file.by,
+                self.where_to_see(name)
             );
             let about = format!("{name} stopped");
             self.notices
@@ -180,8 +187,7 @@ impl Engine {
     ) -> Result<Series, EngineError> {
         let answer = self.query_metric(caller, &rule.metric, &rule.question(start, end))?;
         let answer = answer.into_inner();
-        read_series(&answer, rule.by.len())
-            .ok_or_else(|| EngineError::internal("the answer of a metric is of another form"))
+        read_series(&answer, rule.by.len()).ok_or_else(of_another_form)
     }
 
     /// The events of a walk through the intervals from `from` to `to`, as time does.
@@ -194,22 +200,69 @@ impl Engine {
     ) -> Result<Vec<AlertEvent>, EngineError> {
         let step = rule.grain.step_ms();
         let (first, last) = (from.div_euclid(step) * step, to.div_euclid(step) * step);
-        if last <= first || (last - first) / step > WALK_MAX {
-            let reason = format!("from and to are 1 to {WALK_MAX} intervals apart");
-            return Err(EngineError::illegal_argument(reason));
+        if last <= first {
+            return Err(too_long());
         }
-        let whole = self.series(caller, rule, first - rule.history_ms, last)?;
-        let (mut state, mut told) = (State::new(), Vec::new());
+        let mut told = Vec::new();
+        self.walk(caller, rule, first, last, &mut |seen| told.extend_from_slice(seen.events))?;
+        Ok(told)
+    }
+
+    /// Walks through the intervals from `first` to `last`, as time does, and shows each; gives the
+    /// one question that it took, in SQL.
+    pub(super) fn walk(
+        &self,
+        caller: &Caller,
+        rule: &Rule,
+        first: i64,
+        last: i64,
+        show: &mut dyn FnMut(&Seen<'_>),
+    ) -> Result<Json, EngineError> {
+        let step = rule.grain.step_ms();
+        if (last - first) / step > WALK_MAX {
+            return Err(too_long());
+        }
+        let answer =
+            self.query_metric(caller, &rule.metric, &rule.question(first - rule.history_ms, last))?;
+        let answer = answer.into_inner();
+        let whole = read_series(&answer, rule.by.len()).ok_or_else(of_another_form)?;
+        let mut state = State::new();
         let mut end = first + step;
         while end <= last {
-            let seen = cut(&whole, end - rule.history_ms, end);
-            let (next, events) = decide(rule, &state, &seen, end + rule.delay_ms);
-            told.extend(events);
+            let series = cut(&whole, end - rule.history_ms, end);
+            let (next, events) = decide(rule, &state, &series, end + rule.delay_ms);
+            show(&Seen {
+                start: end - step,
+                series: &series,
+                before: &state,
+                after: &next,
+                events: &events,
+            });
             state = next;
             end += step;
         }
-        Ok(told)
+        Ok(answer["sql"].clone())
     }
+}
+
+/// One interval of a walk.
+pub(super) struct Seen<'a> {
+    /// When it begins.
+    pub(super) start: i64,
+    /// What could be seen at its end.
+    pub(super) series: &'a Series,
+    pub(super) before: &'a State,
+    pub(super) after: &'a State,
+    pub(super) events: &'a [AlertEvent],
+}
+
+fn too_long() -> EngineError {
+    let reason = format!("from and to are 1 to {WALK_MAX} intervals apart");
+    EngineError::illegal_argument(reason)
+}
+
+fn of_another_form() -> EngineError {
+    EngineError::internal("the answer of a metric is of another form")
 }
 
 /// What could be seen at `end`.

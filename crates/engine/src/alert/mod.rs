@@ -9,10 +9,12 @@
 //! The state is durable before the next look. What leaves the house are notices that name the alert
 //! and count groups; a group's name and its numbers are for those who may ask the metric.
 
+mod chart;
 mod clock;
 mod decide;
 mod evaluate;
 mod rule;
+mod show;
 mod store;
 
 #[cfg(test)]
@@ -29,15 +31,20 @@ use protection::RecordStore;
 use protection::audit::{Event, EventKind};
 use protection::caller::Caller;
 use protection::grant::Action;
-use query::metrics::{self, MetricPlan, MetricQuery};
 use rule::Rule;
 use serde_json::{Value as Json, json};
-use store::{Applied, Silence, Status, StoredEvent};
+use store::{Applied, Silence, Status};
 
 /// A silence lasts at most so long.
 const SILENCE_MS_MAX: i64 = 30 * 24 * 60 * 60 * 1000;
 
 impl Engine {
+    /// Says at which address people reach the pages of this node, such as
+    /// `https://clerestory.example.org`: it stands in what they are told.
+    pub fn is_reached_at(&self, url: &str) {
+        *self.own_url.write() = Some(url.trim_end_matches('/').to_owned());
+    }
+
     /// Declares the alerts of a YAML file, with the caller as their author. Alerts of the same name
     /// are replaced, whoever declared them; what they were stays in the history.
     ///
@@ -131,132 +138,11 @@ impl Engine {
         });
         let records: &dyn RecordStore = &**self.store.catalog();
         self.alerts.write().silence(records, name, silence).map_err(unavailable)?;
-        self.alert(caller, name)
-    }
-
-    /// All alerts, by name: how they are declared, and how they are. Who sees only some rows of what
-    /// an alert of somebody else looks at is not told how it is.
-    ///
-    /// # Errors
-    /// If the caller may not ask for numbers.
-    pub fn alerts(&self, caller: &Caller) -> Result<Json, EngineError> {
-        self.may_ask(caller)?;
-        let alerts = self.alerts.read();
-        let names = alerts.names().into_iter();
-        let shown = names.map(|name| self.describe_alert(caller, &alerts, &name));
-        Ok(json!({ "alerts": shown.collect::<Vec<Json>>() }))
-    }
-
-    /// One alert: also its YAML, history, and the question that it asks of its metric. Its author
-    /// sees the groups with what was measured, and the events; others ask the metric themselves.
-    ///
-    /// # Errors
-    /// 404 if there is none of this name.
-    pub fn alert(&self, caller: &Caller, name: &str) -> Result<Json, EngineError> {
-        self.may_ask(caller)?;
-        let alerts = self.alerts.read();
-        let (file, rule) = alerts.find(name).ok_or_else(|| no_alert(name))?;
-        let history: Vec<Json> = alerts
-            .history(name)
-            .map(|file| {
-                let what = if file.rules.is_empty() { "removed" } else { "applied" };
-                json!({ "by": file.by, "at": file.at.to_rfc3339(), "what": what })
-            })
-            .collect();
-        let mut shown = self.describe_alert(caller, &alerts, name);
-        let end = rule.end(self.clock.wall().0);
-        shown["yaml"] = json!(file.yaml);
-        shown["history"] = json!(history);
-        shown["question"] = rule.question(end - rule.history_ms, end);
-        shown["sql"] = self.alert_plan(caller, rule).map_or(Json::Null, |plan| json!(plan.sql()));
-        if file.by == caller.name() {
-            let status = alerts.status.get(name).cloned().unwrap_or_default();
-            let groups: Vec<Json> = status
-                .groups
-                .iter()
-                .map(|(group, state)| {
-                    let (phase, since) = store::word(state.phase);
-                    json!({
-                        "group": group,
-                        "state": phase,
-                        "since": since.map(time),
-                        "value": state.value,
-                        "expected": state.expected,
-                    })
-                })
-                .collect();
-            shown["groups_of"] = json!(rule.by);
-            shown["groups_now"] = json!(groups);
-            shown["events"] = status.events.iter().rev().map(event_json).collect();
+        // An administrator has a say over alerts, and does not see what they say.
+        match self.may_ask(caller) {
+            Ok(()) => self.alert(caller, name),
+            Err(_) => Ok(json!({ "acknowledged": true })),
         }
-        Ok(shown)
-    }
-
-    /// The question of an alert, planned for this caller.
-    fn alert_plan(&self, caller: &Caller, rule: &Rule) -> Option<MetricPlan> {
-        let end = rule.end(self.clock.wall().0);
-        let question = rule.question(end - rule.history_ms, end);
-        let query = MetricQuery::from_json(&question, self.clock.wall()).ok()?;
-        let metrics = self.metrics.read();
-        let model = metrics.model_of(&rule.metric)?;
-        let known = self.known_tables(caller);
-        metrics::plan(model, &rule.metric, &query, &known, &self.pseudonyms).ok()
-    }
-
-    /// Whether the caller may know that an alert of somebody else fires: who sees only some rows is
-    /// not told what all of them say.
-    fn sees_alert_state(&self, caller: &Caller, author: &str, rule: &Rule) -> bool {
-        if caller.name() == author {
-            return true;
-        }
-        let policy = self.policies.current();
-        let now = self.clock.now();
-        self.alert_plan(caller, rule).is_some_and(|plan| {
-            let mut tables = plan.tables().iter();
-            tables.all(|table| !policy.sees_only_some_rows(caller, &table.name, now))
-        })
-    }
-
-    fn describe_alert(&self, caller: &Caller, alerts: &Alerts, name: &str) -> Json {
-        let Some((file, rule)) = alerts.find(name) else { return Json::Null };
-        let sees_state = self.sees_alert_state(caller, &file.by, rule);
-        let status = alerts.status.get(name).cloned().unwrap_or_default();
-        let count = |wanted: &str| {
-            status.groups.values().filter(|state| store::word(state.phase).0 == wanted).count()
-        };
-        let (firing, pending) = (count("firing"), count("pending"));
-        let state = match (status.stopped, status.evaluated_at) {
-            _ if !sees_state => "hidden",
-            (true, _) => "stopped",
-            (_, None) => "new",
-            _ if firing > 0 => "firing",
-            _ if pending > 0 => "pending",
-            _ => "quiet",
-        };
-        let now = self.clock.now().0;
-        let silence = alerts.silences.get(name).filter(|silence| now < silence.until);
-        json!({
-            "name": rule.name,
-            "label": rule.label,
-            "metric": rule.metric,
-            "grain": rule.grain.as_str(),
-            "by": rule.by,
-            "condition": rule.condition_text(),
-            "for_ms": rule.for_ms,
-            "every_ms": rule.every_ms,
-            "notify": rule.notify,
-            "author": file.by,
-            "applied_at": file.at.to_rfc3339(),
-            "state": state,
-            "firing": sees_state.then_some(firing),
-            "pending": sees_state.then_some(pending),
-            "groups": sees_state.then_some(status.groups.len()),
-            "evaluated_at": status.evaluated_at.map(time),
-            "trouble": status.trouble.filter(|_| sees_state),
-            "silence": silence.map(|silence| json!({
-                "until": time(silence.until), "by": silence.by, "why": silence.why,
-            })),
-        })
     }
 
     /// What the alert would have told between `from` and `to`, looked at after each interval, as
@@ -317,6 +203,18 @@ impl Engine {
         Ok(())
     }
 
+    /// To whom alerts can be told: the targets that the policy names now, by name and kind.
+    ///
+    /// # Errors
+    /// If the caller may not declare alerts.
+    pub fn alert_targets(&self, caller: &Caller) -> Result<Json, EngineError> {
+        self.may_declare_alerts(caller)?;
+        let targets = self.notices.targets().into_iter();
+        let shown =
+            targets.map(|target| json!({ "name": target.name, "kind": target.kind.to_string() }));
+        Ok(json!({ "targets": shown.collect::<Vec<Json>>() }))
+    }
+
     fn may_declare_alerts(&self, caller: &Caller) -> Result<(), EngineError> {
         match self.may_at_all(caller, Action::DefineMetric) {
             true => Ok(()),
@@ -360,17 +258,6 @@ fn unavailable(error: protection::RecordError) -> EngineError {
 
 fn time(at: i64) -> String {
     Timestamp(at).to_rfc3339()
-}
-
-fn event_json(event: &StoredEvent) -> Json {
-    json!({
-        "at": time(event.at),
-        "group": event.group,
-        "event": if event.fires { "fires" } else { "well" },
-        "value": event.value,
-        "expected": event.expected,
-        "silenced": event.silenced,
-    })
 }
 
 fn told_json(event: &AlertEvent) -> Json {

@@ -156,6 +156,61 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// As people write it down: what a form shows, and what declares it again.
+    pub(crate) fn written(&self) -> Json {
+        let when = match &self.when {
+            Condition::Threshold { side, at, clear } => {
+                let side = match side {
+                    Side::Above => "above",
+                    Side::Below => "below",
+                };
+                json!({ side: at, "clear": clear })
+            }
+            Condition::Change { direction, deviations, at_least, season } => {
+                let direction = match direction {
+                    Direction::Up => "up",
+                    Direction::Down => "down",
+                    Direction::Either => "either",
+                };
+                let season = match season {
+                    Season::Week => "week",
+                    Season::Day => "day",
+                    Season::None => "none",
+                };
+                json!({ "change": { "direction": direction, "at_least": at_least,
+                                    "deviations": deviations, "season": season } })
+            }
+            Condition::Absent { for_ms } => json!({ "absent_for": duration_text(*for_ms) }),
+        };
+        let mut written = json!({
+            "name": self.name,
+            "label": self.label,
+            "metric": self.metric,
+            "grain": self.grain.as_str(),
+            "by": self.by,
+            "filters": self.filters,
+            "when": when,
+            "for": duration_text(self.for_ms),
+            "every": duration_text(self.every_ms),
+            "delay": duration_text(self.delay_ms),
+            "history": duration_text(self.history_ms),
+        });
+        if let Some(targets) = &self.notify {
+            written["notify"] = json!(targets);
+        }
+        written
+    }
+}
+
+/// What [`duration`] reads: in the largest unit of which it is a whole number.
+fn duration_text(ms: i64) -> String {
+    let units = [(DAY_MS, 'd'), (HOUR_MS, 'h'), (MINUTE_MS, 'm')];
+    let fits = |(unit, _): &(i64, char)| ms > 0 && ms % unit == 0;
+    let (unit, letter) = units.into_iter().find(fits).unwrap_or((1_000, 's'));
+    format!("{}{letter}", ms / unit)
+}
+
 /// A file of alerts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -377,6 +432,25 @@ alerts:
         assert_eq!(rule.end(DAY_MS + 299_999), 0);
         assert_eq!(rule.end(DAY_MS + 300_000), DAY_MS);
         assert!(rule.condition_text().starts_with("0.1 and 5 deviations above the median"));
+    }
+
+    #[test]
+    fn what_is_written_declares_the_same() {
+        let when =
+            |when: &str| CHANGE.replace("{ change: { direction: up, at_least: 0.1 } }", when);
+        for yaml in [
+            CHANGE.to_owned(),
+            when("{ above: 3, clear: 1.5 }"),
+            when("{ below: 0.25 }"),
+            when("{ absent_for: 49h }"),
+            when("{ change: { direction: either, at_least: 2, deviations: 3, season: none } }"),
+            CHANGE.replace("for: 10m", "for: 0s\n    every: 90s\n    delay: 26h\n    history: 60d"),
+            CHANGE.replace("    notify: [ops]\n", ""),
+        ] {
+            let rule = parse(&yaml).unwrap().remove(0);
+            let again = json!({ "alerts": [rule.written()] }).to_string();
+            assert_eq!(parse(&again).unwrap(), [rule], "{again}");
+        }
     }
 
     #[test]

@@ -142,9 +142,15 @@ fn it_fires_once_survives_a_restart_and_is_well_again() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("alert too_many fires (Too many orders): 1 new, 1 of 2 groups"));
     assert!(!told[0].contains("heron"), "a group's name is a value: {}", told[0]);
+    assert!(told[0].ends_with("See: /_ui/alerts/too_many or clerestory alert show too_many"));
 
     let house = house.again();
+    house.engine.is_reached_at("https://clerestory.example.org/");
     let state = house.state("ann");
+    assert_eq!(state["since"], json!(Timestamp(START + 2 * HOUR).to_rfc3339()));
+    let worst = json!({ "group": ["blue-heron"], "value": 5.0, "expected": 3.0 });
+    assert_eq!(state["worst"], worst);
+    assert!(house.state("bob")["worst"].is_null(), "what was read as ann is hers");
     assert_eq!((state["state"].as_str(), state["firing"].as_u64()), (Some("firing"), Some(1)));
     assert_eq!(state["groups_now"][0]["group"], json!(["blue-heron"]));
     assert_eq!(
@@ -158,6 +164,7 @@ fn it_fires_once_survives_a_restart_and_is_well_again() {
     let told = house.told();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[1].contains("1 well again, 0 of 2 groups"), "{}", told[1]);
+    assert!(told[1].contains("See: https://clerestory.example.org/_ui/alerts/too_many or"));
     assert_eq!(house.state("ann")["state"], "quiet");
 }
 
@@ -219,6 +226,10 @@ fn who_sees_and_who_changes_an_alert() {
     assert_eq!(house.engine.evaluate_alert_now(&bob, "too_many").unwrap_err().status, 403);
     assert_eq!(house.engine.silence_alert(&bob, "too_many", None, "x").unwrap_err().status, 403);
     assert_eq!(house.engine.alert(&bob, "other").unwrap_err().status, 404);
+    let (adm, until) = (house.caller("adm"), Timestamp(house.clock.now().0 + HOUR));
+    let silenced = house.engine.silence_alert(&adm, "too_many", Some(until), "a sale").unwrap();
+    assert_eq!(silenced, json!({ "acknowledged": true }), "done, and nothing is shown");
+    assert_eq!(house.state("ann")["silence"]["by"], "adm");
     house.engine.remove_alert(&house.caller("ann"), "too_many").unwrap();
     assert_eq!(house.engine.alert(&bob, "too_many").unwrap_err().status, 404);
     let house = house.again();
@@ -310,4 +321,80 @@ fn the_past_is_walked_through_without_telling_anybody() {
     let wide = Timestamp(START - 10_000 * HOUR);
     let refused = house.engine.try_alert(&house.caller("bob"), "too_many", wide, to).unwrap_err();
     assert_eq!(refused.status, 400);
+}
+
+/// Where each group fires, as `group from..to`, in hours.
+fn spans(chart: &Json) -> Vec<String> {
+    let hour = |at: &Json| (at.as_i64().unwrap() - START) / HOUR;
+    let of = |series: &Json| {
+        let group = series["group"][0].as_str().unwrap().to_owned();
+        let spans = series["spans"].as_array().unwrap().clone().into_iter();
+        spans
+            .map(|span| format!("{group} {}..{}", hour(&span["from"]), hour(&span["to"])))
+            .collect::<Vec<String>>()
+    };
+    chart["series"].as_array().unwrap().iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_chart_shows_where_it_fires_over_the_rows_of_whoever_looks() {
+    let house = House::founded();
+    let grant = json!({ "who": "person:bob", "tables": "orders", "action": "aggregate",
+                        "classes": ["open"], "rows": [{ "field": "shop", "in": ["red-kite"] }] });
+    let edits =
+        json!([{ "drop_role": { "person": "bob", "role": "analyst" } }, { "grant": grant }]);
+    house.engine.propose(&house.caller("adm"), &json!({ "edits": edits, "why": "x" })).unwrap();
+    house.begin();
+    house.engine.apply_alerts(&house.caller("ann"), ALERT).unwrap();
+    for (heron, kite) in [(1, 1), (9, 1), (9, 1), (1, 7), (1, 1)] {
+        house.clock.advance(HOUR);
+        house.sell("blue-heron", heron);
+        house.sell("red-kite", kite);
+    }
+    house.clock.advance(HOUR);
+    let (from, to) = (Timestamp(START), house.clock.now());
+    let as_whom =
+        |name: &str| house.engine.alert_chart(&house.caller(name), "too_many", from, to).unwrap();
+    let chart = as_whom("ann");
+    assert_eq!(spans(&chart), ["blue-heron 2..4", "red-kite 4..5"]);
+    assert_eq!((&chart["threshold"], &chart["clear"]), (&json!(3.0), &json!(1.0)));
+    assert_eq!(chart["times"].as_array().unwrap().len(), 6, "the hour that goes on is not shown");
+    assert!(chart["sql"].as_str().unwrap().contains("orders"), "{chart}");
+    let bob = as_whom("bob");
+    assert_eq!(spans(&bob), ["red-kite 4..5"]);
+    assert!(!bob.to_string().contains("heron"), "no group that does not exist for bob");
+    assert!(house.told().is_empty(), "looking tells nobody");
+
+    // What is not declared can be looked at, too, with what is usual and how far is too far.
+    let when = "{ change: { direction: up, at_least: 4, season: none } }";
+    let yaml = ALERT.replace("{ above: 3, clear: 1 }", when).replace("too_many", "other");
+    let tried = house.engine.preview_alert(&house.caller("bob"), &yaml, from, to).unwrap();
+    let kite = &tried["series"][0];
+    assert_eq!(kite["expected"].as_array().unwrap().len(), 6);
+    assert_eq!(kite["values"][4], json!(7.0));
+    let error = house.engine.preview_alert(&house.caller("bob"), "alerts: []", from, to);
+    assert_eq!(error.unwrap_err().status, 400);
+    assert_eq!(
+        house.engine.alert_chart(&house.caller("adm"), "too_many", from, to).unwrap_err().status,
+        403
+    );
+    assert_eq!(house.engine.alert_targets(&house.caller("adm")).unwrap_err().status, 403);
+    assert_eq!(house.engine.alert_targets(&house.caller("ann")).unwrap(), json!({ "targets": [] }));
+}
+
+#[test]
+fn what_fires_since_before_the_chart_begins_is_shaded() {
+    let house = House::new();
+    house.engine.apply_alerts(&house.caller("ann"), ALERT).unwrap();
+    house.clock.advance(HOUR);
+    for _ in 0..6 {
+        house.sell("blue-heron", 9);
+        house.after(1);
+    }
+    assert_eq!(house.state("ann")["state"], "firing");
+    let to = house.clock.now();
+    let from = Timestamp(to.0 - 2 * HOUR);
+    let chart = house.engine.alert_chart(&house.caller("ann"), "too_many", from, to).unwrap();
+    assert_eq!(spans(&chart), ["blue-heron 5..7"]);
+    assert_eq!(chart["series"][0]["spans"][0]["is_over"], json!(false));
 }

@@ -47,7 +47,7 @@ pub(super) fn run(typed: &Demo) -> Result<()> {
         let people: Vec<(&str, &str, &[Role])> = logins.people().collect();
         node.make_first_people(&people)?;
     }
-    let node = node.listen(typed.http, &TlsSettings::default())?;
+    let node = node.listen(typed.http, &TlsSettings::default(), None)?;
     let logins = if is_complete {
         logins.with_url(&typed.dir, &node.url())?
     } else {

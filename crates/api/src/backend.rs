@@ -742,6 +742,81 @@ pub(crate) fn prometheus_metadata(engine: &Engine, caller: &Caller) -> Result<Va
     Ok(engine.prometheus_metadata(caller)?)
 }
 
+/// All alerts.
+pub(crate) fn alerts(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.alerts(caller)?)
+}
+
+/// One alert.
+pub(crate) fn alert(engine: &Engine, caller: &Caller, name: &str) -> Result<Value, ApiError> {
+    Ok(engine.alert(caller, name)?)
+}
+
+/// Declares the alerts of a YAML file.
+pub(crate) fn apply_alerts(
+    engine: &Engine,
+    caller: &Caller,
+    yaml: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.apply_alerts(caller, yaml)?)
+}
+
+/// Takes an alert away.
+pub(crate) fn remove_alert(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.remove_alert(caller, name)?)
+}
+
+/// Has an alert tell nobody until then; `None` ends that.
+pub(crate) fn silence_alert(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    until: Option<Timestamp>,
+    why: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.silence_alert(caller, name, until, why)?)
+}
+
+/// Looks at an alert now.
+pub(crate) fn look_at_alert(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+) -> Result<Value, ApiError> {
+    Ok(engine.evaluate_alert_now(caller, name)?)
+}
+
+/// What an alert would see and do between two moments, as the caller.
+pub(crate) fn alert_chart(
+    engine: &Engine,
+    caller: &Caller,
+    name: &str,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Value, ApiError> {
+    Ok(engine.alert_chart(caller, name, from, to)?)
+}
+
+/// The same of an alert that is not declared.
+pub(crate) fn preview_alert(
+    engine: &Engine,
+    caller: &Caller,
+    yaml: &str,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Value, ApiError> {
+    Ok(engine.preview_alert(caller, yaml, from, to)?)
+}
+
+/// To whom alerts can be told.
+pub(crate) fn alert_targets(engine: &Engine, caller: &Caller) -> Result<Value, ApiError> {
+    Ok(engine.alert_targets(caller)?)
+}
+
 /// How the node is.
 pub(crate) fn vitals(engine: &Engine, caller: &Caller) -> Result<Vitals, ApiError> {
     Ok(engine.vitals(caller)?)

@@ -116,6 +116,8 @@ fn an_alert_is_told_to_its_target_and_survives_kill_nine() {
     assert_eq!((hook.path.as_str(), hook.json()["kind"].as_str()), ("/ops", Some("alert")));
     let text = String::from_utf8_lossy(&hook.body).into_owned();
     assert!(!text.contains("heron"), "a group's name is a value: {text}");
+    let page = format!("{}/_ui/alerts/many_orders", node.url());
+    assert!(text.contains(&page), "who is told finds the chart and the question: {text}");
     let list = || analyst_list(&node.program, &node.caller("analyst"));
     let start = Instant::now();
     while !list().contains("firing") {
@@ -129,6 +131,23 @@ fn an_alert_is_told_to_its_target_and_survives_kill_nine() {
         shown.contains("many_orders is firing") && shown.contains("chartreuse-heron"),
         "{shown}"
     );
+    // The page says so, too, with the chart, the question and where it fires; its group is the
+    // author's to see.
+    let page = |role: &str, path: &str| {
+        let answer = node.caller(role).get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        String::from_utf8(answer.body).unwrap()
+    };
+    let mine = page("analyst", "/_ui/alerts/many_orders");
+    for part in
+        ["firing</span>", "data-chart", "fires at 3", "chartreuse-heron", "it goes on", "As curl"]
+    {
+        assert!(mine.contains(part), "{part}: {mine}");
+    }
+    let other = page("engineer", "/_ui/alerts/many_orders");
+    assert!(other.contains("firing</span>"), "who sees all rows sees that it fires: {other}");
+    assert!(page("analyst", "/_ui/alerts").contains("firing</span>"));
+    assert!(page("analyst", "/_ui").contains("The alert “Many orders of a shop” fires."));
     std::thread::sleep(Duration::from_secs(12));
     assert_eq!(receiver.taken().len(), 1, "told once, to one target: {:?}", receiver.taken());
     let silence = ["alert", "silence", "many_orders", "--hours", "2", "--why", "a sale"];

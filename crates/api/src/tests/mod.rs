@@ -7,4 +7,5 @@ mod house;
 mod leaving;
 mod planted;
 mod saved;
+mod states;
 mod wire;

@@ -486,6 +486,47 @@ fn a_shared_dashboard_lends_no_rights() {
     assert!(!told(&cleo).contains("email:"), "and no value of a class that is not hers");
 }
 
+/// An alert of somebody with all rights: its chart, its list and the page of its metric show each
+/// who looks what they may see themselves, and not that it fires over rows that are not theirs.
+#[test]
+fn an_alert_lends_no_rights() {
+    let house = filled();
+    let alert = "alerts:\n  - { name: odd, label: Odd kinds, metric: rows, grain: day, by: [kind], \
+                 every: 10s, history: 4900d, when: { absent_for: 2d } }\n";
+    let yaml = ["content-type: application/yaml"];
+    let applied = house.ask_with("PUT", "/_clerestory/alerts", &yaml, alert.as_bytes());
+    assert_eq!(applied.status, 200, "{}", applied.text());
+    plant(&house);
+    assert_eq!(house.ask("POST", "/_clerestory/alerts/odd/_evaluate", "").status, 200);
+    let days = "from=1999-09-01&to=1999-10-01";
+    let pages = [
+        "/_ui/alerts".to_owned(),
+        "/_ui".to_owned(),
+        format!("/_ui/alerts/odd?{days}"),
+        format!("/_ui/metrics/rows?grain=day&{days}"),
+        "/_clerestory/alerts/odd/_chart?from=1999-09-01T00:00:00Z&to=1999-10-01T00:00:00Z"
+            .to_owned(),
+        format!(
+            "/_ui/new-alert?metric=rows&name=x&by=kind&when=above&at=0&preview=1&past=1999-09-01..1999-10-01"
+        ),
+    ];
+    let told = |login: &str| -> Vec<String> {
+        pages.iter().map(|page| house.ask_as(login, "GET", page, "").text()).collect()
+    };
+    let all = told(House::LOGIN);
+    for (page, told) in pages.iter().zip(&all).skip(2) {
+        assert!(told.contains("plantedkind"), "{page}: the test is blind");
+    }
+    assert!(all[2].contains("1999-09-11"), "it fires two days later");
+    assert!(all[0].contains("firing</span>") && all[1].contains("“Odd kinds” fires"), "blind");
+    for (page, told) in pages.iter().zip(told(&basic("ann"))) {
+        for planted in PLANTED {
+            assert!(!told.contains(planted), "{page}: {planted}");
+        }
+        assert!(!told.contains("firing</span>") && !told.contains("“Odd kinds” fires"), "{page}");
+    }
+}
+
 /// Whatever mentions a field of a class that cleo has not, in whatever role.
 fn forbidden_to_cleo(pseudonym: &str) -> Vec<Value> {
     let mut bodies = vec![
@@ -561,6 +602,7 @@ const EXCUSED: &[(&str, &str)] = &[
     ("/_clerestory/alerts/{name}", "same"),
     ("/_clerestory/alerts/{name}/_evaluate", "for its author only"),
     ("/_clerestory/alerts/{name}/_try", "asks the metric, as the caller"),
+    ("/_clerestory/alerts/{name}/_chart", "same; `an_alert_lends_no_rights`"),
     ("/_clerestory/notices/{id}", "no value and no count of rows"),
     ("/_clerestory/canaries", "guardians only"),
     ("/_clerestory/rules", "guardians only; rules, no rows"),
@@ -574,6 +616,10 @@ const EXCUSED: &[(&str, &str)] = &[
     ("/_clerestory/copies/{name}/_verify", "for who runs copies, of a copy's own table"),
     ("/_clerestory/saved/{kind}", "questions, no rows; who sees which: `saved.rs`"),
     ("/_clerestory/saved/{kind}/{id}", "questions, no rows; who sees which: `saved.rs`"),
+    ("/_ui/alerts", "`an_alert_lends_no_rights`"),
+    ("/_ui/alerts/{name}", "same"),
+    ("/_ui/alerts/{name}/look", "for its author only"),
+    ("/_ui/new-alert", "same as a chart of an alert"),
     ("/_ui/dashboards/{id}", "as /_ui/metrics/{name}; the test below"),
     ("/_ui/dashboards/{id}/panels/{place}", "the test below"),
     ("/_clerestory/backups", "administrators only; folders and sizes"),

@@ -20,6 +20,7 @@ pub(super) enum Section {
     Search,
     Sql,
     Metrics,
+    Alerts,
     Dashboards,
     Tables,
     Changes,
@@ -32,11 +33,12 @@ pub(super) enum Section {
 
 impl Section {
     /// Where people ask.
-    const ASKING: [Section; 6] = [
+    const ASKING: [Section; 7] = [
         Section::Home,
         Section::Search,
         Section::Sql,
         Section::Metrics,
+        Section::Alerts,
         Section::Dashboards,
         Section::Tables,
     ];
@@ -64,6 +66,7 @@ impl Section {
             Section::Search => "Search",
             Section::Sql => "SQL",
             Section::Metrics => "Metrics",
+            Section::Alerts => "Alerts",
             Section::Dashboards => "Dashboards",
             Section::Tables => "Tables",
             Section::Changes => "Changes",
@@ -81,6 +84,7 @@ impl Section {
             Section::Search => "/_ui/search",
             Section::Sql => "/_ui/sql",
             Section::Metrics => "/_ui/metrics",
+            Section::Alerts => "/_ui/alerts",
             Section::Dashboards => "/_ui/dashboards",
             Section::Tables => "/_ui/tables",
             Section::Changes => "/_ui/changes",
@@ -98,6 +102,7 @@ impl Section {
             Section::Search => icon::search(),
             Section::Sql => icon::terminal(),
             Section::Metrics => icon::metrics(),
+            Section::Alerts => icon::bell(),
             Section::Dashboards => icon::dashboard(),
             Section::Tables => icon::tables(),
             Section::Changes => icon::change(),
@@ -289,11 +294,25 @@ pub(super) fn failure(error: &ApiError) -> Markup {
         status if status.is_client_error() => "Change the question and try again.",
         _ => "Load the page again. If it stays, the server's log has the cause.",
     };
+    let state = failure_state(error.status());
     html! {
-        div.notice.bad role="alert" {
-            p.notice-title { (sentence(error.reason())) }
+        div class={ "notice " (state) } data-state=(state) role="alert" {
+            p.notice-title {
+                @if state == "no-permission" { (icon::lock()) }
+                (sentence(error.reason()))
+            }
             p { (next) }
         }
+    }
+}
+
+/// What kind of bad news it is: what may not be seen looks other than what went wrong.
+fn failure_state(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::FORBIDDEN => "no-permission",
+        StatusCode::NOT_FOUND => "missing",
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => "busy",
+        _ => "bad",
     }
 }
 
@@ -316,18 +335,20 @@ pub(super) fn no_tables(caller: &Caller) -> Markup {
             },
         );
     }
-    empty(
-        "Your roles do not read data",
-        html! {
-            "Whoever asks for numbers and rows needs the role analyst, engineer or guardian. "
-            "An administrator gives it: " code { "clerestory user" } "."
-        },
-    )
+    html! {
+        div.empty.no-permission data-state="no-permission" {
+            p.empty-title { (icon::lock()) "Your roles do not read data" }
+            p {
+                "Whoever asks for numbers and rows needs the role analyst, engineer or guardian. "
+                "An administrator gives it: " code { "clerestory user" } "."
+            }
+        }
+    }
 }
 
 /// A place where there is nothing, with the next step.
 pub(super) fn empty(title: &str, next: Markup) -> Markup {
-    html! { div.empty { p.empty-title { (title) } p { (next) } } }
+    html! { div.empty data-state="empty" { p.empty-title { (title) } p { (next) } } }
 }
 
 /// Code to copy, folded away.

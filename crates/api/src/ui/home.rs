@@ -125,7 +125,7 @@ fn protection(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -> Markup 
         section.panel aria-labelledby="protection" {
             h2 #protection { (icon::shield()) " Protection" }
             @if counts.all() > 0 {
-                p { (number::of(counts.all(), "field", "fields")) " in " (number::of(known.len() as u64, "table", "tables")) "." }
+                p { (number::of(counts.all(), "field", "fields")) " in " a href="/_ui/tables" { (number::of(known.len() as u64, "table", "tables")) } "." }
                 (counts.bar())
             }
             dl.classes {

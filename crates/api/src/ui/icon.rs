@@ -49,6 +49,18 @@ pub(super) fn metrics() -> Markup {
     drawing("<path d='M2.5 2.5v11h11'/><path d='m5 10 2.5-3.2 2.2 1.7L13.3 4'/>")
 }
 
+pub(super) fn bell() -> Markup {
+    drawing(
+        "<path d='M3 12h10c-1.1-1-1.5-2.2-1.5-4.5a3.5 3.5 0 0 0-7 0C4.5 9.8 4.1 11 3 12z'/><path d='M6.8 14a1.3 1.3 0 0 0 2.4 0'/>",
+    )
+}
+
+pub(super) fn lock() -> Markup {
+    drawing(
+        "<rect x='3' y='7' width='10' height='6.5' rx='1.5'/><path d='M5.2 7V5a2.8 2.8 0 0 1 5.6 0v2'/>",
+    )
+}
+
 pub(super) fn tables() -> Markup {
     drawing(
         "<rect x='2.5' y='3' width='11' height='10' rx='1.5'/><path d='M2.5 6.5h11M6.5 6.5V13'/>",

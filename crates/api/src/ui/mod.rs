@@ -5,6 +5,7 @@
 //! there is no inline script and no `style` attribute anywhere below.
 
 mod account;
+mod alerts;
 mod assets;
 mod audit;
 mod badge;
@@ -59,6 +60,13 @@ pub(crate) fn routes() -> Vec<Route> {
         route(&[Get],  "/_ui/metrics/{name}/card", Nothing, Question, &[],        Known(metrics::card_numbers)),
         route(&[Get],  "/_ui/metrics/{name}/svg", Nothing, Question, metrics::PARAMS, Known(metrics::svg)),
         route(&[Get],  "/_ui/metrics/{name}/csv", Nothing, Question, metrics::PARAMS, Known(metrics::csv)),
+        route(&[Get],  "/_ui/alerts",         Nothing, Quick,    &["done"],       Known(alerts::list)),
+        route(&[Get],  "/_ui/new-alert",      Nothing, Question, alerts::FIELDS,  Known(alerts::new)),
+        route(&[Post], "/_ui/new-alert",      Form,    Question, &[],             Known(alerts::save)),
+        route(&[Get],  "/_ui/alerts/{name}",  Nothing, Question, alerts::PAGE,    Known(alerts::page)),
+        route(&[Post], "/_ui/alerts/{name}/look", Form, Question, &[],            Known(alerts::look)),
+        route(&[Post], "/_ui/alerts/{name}/silence", Form, Write, &[],            Known(alerts::silence)),
+        route(&[Post], "/_ui/alerts/{name}/delete", Form, Write, &[],             Known(alerts::delete)),
         route(&[Get],  "/_ui/dashboards",     Nothing, Quick,    &[],             Known(dashboards::list)),
         route(&[Post], "/_ui/dashboards",     Form,    Write,    &[],             Known(dashboards::create)),
         route(&[Post], "/_ui/dashboards/add", Form,    Write,    &[],             Known(dashboards::add)),

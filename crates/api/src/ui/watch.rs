@@ -44,6 +44,16 @@ pub(super) fn panel(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -> M
         alarms.extend(of_disk(&vitals.disk));
         figures.push(ingest(&vitals.ingest, SystemClock.now()));
         figures.push(disk(&vitals.disk));
+        figures.push(probe());
+    }
+    // Whoever neither copies nor rules is not told of copies.
+    if let Ok(copies) = call.app.copies.list(caller) {
+        figures.extend(lag(&copies));
+        alarms.extend(of_copies(&copies));
+    }
+    if let Ok(told) = backend::alerts(&call.app.engine, caller) {
+        figures.extend(firing(&told));
+        alarms.extend(of_alerts(&told));
     }
     shown(&figures, &alarms)
 }
@@ -52,7 +62,8 @@ pub(super) fn panel(call: &Call<'_>, caller: &Caller, known: &[Arc<Table>]) -> M
 struct Figure {
     figure: Markup,
     what: String,
-    to: Link,
+    /// `None` where there is nothing to lead to.
+    to: Option<Link>,
 }
 
 /// Something that a person has to look at.
@@ -86,7 +97,10 @@ fn shown(figures: &[Figure], alarms: &[Alarm]) -> Markup {
                 }
                 div.figures {
                     @for figure in figures {
-                        a.figure href=(figure.to) { strong { (figure.figure) } span.hint { (figure.what) } }
+                        @match &figure.to {
+                            Some(cause) => a.figure href=(cause) { strong { (figure.figure) } span.hint { (figure.what) } },
+                            None => div.figure { strong { (figure.figure) } span.hint { (figure.what) } },
+                        }
                     }
                 }
             }
@@ -100,7 +114,7 @@ fn waiting(changes: &Value) -> Figure {
     Figure {
         figure: html! { (number::count(waiting as u64)) },
         what: "changes wait for a second person".to_owned(),
-        to: Link::to("/_ui/changes"),
+        to: Some(Link::to("/_ui/changes")),
     }
 }
 
@@ -116,7 +130,7 @@ fn reaching(matrix: &Value) -> Figure {
     Figure {
         figure: html! { (number::count(people.len() as u64)) },
         what: "people may read personal or special fields".to_owned(),
-        to: Link::to("/_ui/access"),
+        to: Some(Link::to("/_ui/access")),
     }
 }
 
@@ -167,7 +181,7 @@ fn rulings(known: &[Arc<Table>]) -> Figure {
     Figure {
         figure: html! { (number::count(waiting as u64)) },
         what: "fields wait for a person's ruling".to_owned(),
-        to: Link::to("/_ui/rulings"),
+        to: Some(Link::to("/_ui/rulings")),
     }
 }
 
@@ -179,7 +193,7 @@ fn record(audit: &AuditState) -> Figure {
             None => html! { "None" },
         },
         what: "records under the last checkpoint".to_owned(),
-        to: Link::to("/_ui/audit"),
+        to: Some(Link::to("/_ui/audit")),
     }
 }
 
@@ -198,7 +212,7 @@ fn ingest(ingest: &Ingest, now: Timestamp) -> Figure {
     Figure {
         figure: html! { (number::count(ingest.written)) },
         what: format!("documents in the last hour{refused}; {newest}"),
-        to: Link::to("/_ui/tables"),
+        to: Some(Link::to("/_ui/tables")),
     }
 }
 
@@ -222,7 +236,65 @@ fn disk(disk: &DiskUse) -> Figure {
         }
         None => (number::bytes(disk.used), "in the data folder".to_owned()),
     };
-    Figure { figure: html! { (figure) }, what, to: Link::to("/_ui/tables") }
+    Figure { figure: html! { (figure) }, what, to: Some(Link::to("/_ui/tables")) }
+}
+
+/// How far copies are behind their sources, if there are any.
+fn lag(copies: &Value) -> Option<Figure> {
+    let all = copies.as_array().filter(|all| !all.is_empty())?;
+    let longest = all.iter().filter_map(|copy| copy["lag_ms"].as_u64()).max();
+    let follow = all.iter().filter(|copy| text(copy, "state") == "following").count();
+    let copies = number::of(all.len() as u64, "copy follows its source", "copies follow");
+    let what = match longest {
+        Some(_) => format!("behind at most; {follow} of {copies}"),
+        None => format!("lag; {follow} of {copies}"),
+    };
+    let figure = longest.map_or("–".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1000.0));
+    Some(Figure { figure: html! { (figure) }, what, to: Some(Link::to("/_ui/copies")) })
+}
+
+/// Copies that do not go on by themselves, or whose source does not answer.
+fn of_copies(copies: &Value) -> Vec<Alarm> {
+    let stands = |copy: &&Value| matches!(text(copy, "state"), "waiting" | "paused" | "stopped");
+    let alarm = |copy: &Value| Alarm {
+        text: format!("The copy “{}” is {}.", text(copy, "copy"), text(copy, "status")),
+        to: Some(Link::to("/_ui/copies").part(text(copy, "copy"))),
+    };
+    copies.as_array().into_iter().flatten().filter(stands).map(alarm).collect()
+}
+
+/// What the watch from outside saw last. There is none in this version, and the page says so.
+fn probe() -> Figure {
+    Figure {
+        figure: html! { "None" },
+        what: "no probe has looked from outside yet; this version brings none".to_owned(),
+        to: None,
+    }
+}
+
+/// How many alerts fire, if there are any.
+fn firing(told: &Value) -> Option<Figure> {
+    let all = list(told, "alerts");
+    let fires = all.iter().filter(|alert| text(alert, "state") == "firing").count();
+    (!all.is_empty()).then(|| Figure {
+        figure: html! { (number::count(fires as u64)) },
+        what: format!("of {} fire", number::of(all.len() as u64, "alert", "alerts")),
+        to: Some(Link::to("/_ui/alerts")),
+    })
+}
+
+/// Alerts that fire and that nobody silenced, and those that look no more.
+fn of_alerts(told: &Value) -> Vec<Alarm> {
+    let alarm = |alert: &Value| {
+        let label = text(alert, "label");
+        let said = match text(alert, "state") {
+            "firing" if !alert["silence"].is_object() => format!("The alert “{label}” fires."),
+            "stopped" => format!("The alert “{label}” looks no more: its question is refused."),
+            _ => return None,
+        };
+        Some(Alarm { text: said, to: Some(Link::to("/_ui/alerts").part(text(alert, "name"))) })
+    };
+    list(told, "alerts").iter().filter_map(alarm).collect()
 }
 
 fn of_disk(disk: &DiskUse) -> Option<Alarm> {
@@ -292,6 +364,46 @@ mod tests {
         assert_eq!(figure.what, "documents in the last hour, 3 refused; newest 2 minutes ago");
         assert!(ingest(&read(at(30)), now).what.ends_with("just now"));
         assert!(ingest(&read(None), now).what.ends_with("none since the start, 10 days ago"));
+    }
+
+    #[test]
+    fn alerts_that_fire_are_alarms_unless_silenced() {
+        let alert = |state: &str, silence: Value| json!({ "name": "a", "label": "Orders", "state": state, "silence": silence });
+        let of = |alert: Value| of_alerts(&json!({ "alerts": [alert] }));
+        let fires = of(alert("firing", Value::Null));
+        assert_eq!(fires[0].text, "The alert “Orders” fires.");
+        assert_eq!(fires[0].to.as_ref().unwrap().to_string(), "/_ui/alerts/a");
+        assert!(of(alert("stopped", Value::Null))[0].text.contains("looks no more"));
+        assert!(of(alert("firing", json!({ "why": "known" }))).is_empty());
+        assert!(of(alert("hidden", Value::Null)).is_empty(), "nobody is told what is hidden");
+        assert!(firing(&json!({ "alerts": [] })).is_none());
+        let some = json!({ "alerts": [alert("firing", Value::Null), alert("quiet", Value::Null)] });
+        assert_eq!(firing(&some).unwrap().what, "of 2 alerts fire");
+    }
+
+    #[test]
+    fn copies_say_how_far_behind_they_are() {
+        let copies = json!([
+            { "copy": "shop", "state": "following", "status": "following", "lag_ms": 1240 },
+            { "copy": "crm", "state": "waiting", "status": "waiting: the source does not answer" },
+        ]);
+        let figure = lag(&copies).unwrap();
+        assert_eq!(figure.figure.into_string(), "1.2 s");
+        assert_eq!(figure.what, "behind at most; 1 of 2 copies follow");
+        let alarms = of_copies(&copies);
+        assert_eq!(alarms.len(), 1);
+        assert_eq!(alarms[0].text, "The copy “crm” is waiting: the source does not answer.");
+        assert_eq!(alarms[0].to.as_ref().unwrap().to_string(), "/_ui/copies/crm");
+        assert!(lag(&json!([])).is_none());
+    }
+
+    #[test]
+    fn what_nobody_looked_at_leads_nowhere() {
+        let page = shown(&[probe()], &[]).into_string();
+        assert!(
+            page.contains("no probe has looked from outside") && !page.contains("href"),
+            "{page}"
+        );
     }
 
     #[test]

@@ -93,6 +93,49 @@ export async function accessible(page, name) {
   }
 }
 
+// Nothing in the page as it was sent runs or styles by itself, whatever the policy would say to it.
+export function nothingInline(html, name) {
+  for (const [what, pattern] of [
+    ["script", /<script(?![^>]*\ssrc=)[^>]*>/i],
+    ["style", /<style|<[^>]+\sstyle=/i],
+    ["handler", /<[^>]+\son[a-z]+=/i],
+    ["address that is code", /(href|src|action)="\s*javascript:/i],
+    ["other host", /<(script|link|img|form|iframe)[^>]+(src|href|action)="(https?:)?\/\//i],
+  ]) {
+    assert.doesNotMatch(html, pattern, `${name} has an inline ${what}`);
+  }
+}
+
+// Whatever can be clicked on the page is reached with the Tab key, and shows that it is.
+export async function keyboard(page, name) {
+  const presses = await page.evaluate(() => {
+    const seen = new Set();
+    const invisible = new Set();
+    document.addEventListener("focusin", ({ target }) => {
+      seen.add(target);
+      const style = getComputedStyle(target);
+      if (style.outlineStyle === "none" && style.boxShadow === "none") invisible.add(target);
+    });
+    const isShown = (one) => one.checkVisibility({ visibilityProperty: true }) && !one.disabled && one.tabIndex >= 0;
+    const selector = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]";
+    const focusable = [...document.querySelectorAll(selector)].filter(isShown);
+    const group = (one) => (one.type === "radio" ? `${one.form?.action} ${one.name}` : null);
+    const told = (ones) => [...ones].map((one) => one.outerHTML.slice(0, 120));
+    window.reached = () => {
+      const groups = new Set([...seen].map(group).filter(Boolean));
+      const left = focusable.filter((one) => !seen.has(one) && !groups.has(group(one)) && one.isConnected && isShown(one));
+      return { left: told(left), invisible: told(invisible) };
+    };
+    document.activeElement?.blur();
+    // A date has its parts.
+    return focusable.length + 3 + 4 * document.querySelectorAll("input[type=date]").length;
+  });
+  for (let press = 0; press < presses; press += 1) await page.keyboard.press("Tab");
+  const { left, invisible } = await page.evaluate(() => window.reached());
+  assert.deepEqual(left, [], `${name}: the keyboard does not reach these`);
+  assert.deepEqual(invisible, [], `${name}: these do not show that they have the focus`);
+}
+
 // How many pixels a page is wider than its window. A phone's browser makes the window as wide as the
 // page, so the window is what we asked for.
 export async function tooWide(page) {

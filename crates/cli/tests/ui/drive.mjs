@@ -3,7 +3,7 @@
 // the pages have to show.
 import assert from "node:assert/strict";
 import {
-  BAD_DAY, BAD_FIRMWARE, DESK, PHONE, RANGE, accessible, barriers, browser, codeAt, complaints, logIn, login, open, share, shoot, tooWide, took, url,
+  BAD_DAY, BAD_FIRMWARE, DESK, PHONE, RANGE, accessible, barriers, browser, codeAt, complaints, keyboard, logIn, login, nothingInline, open, share, shoot, tooWide, took, url,
 } from "./browser.mjs";
 
 const FIRST_LOAD_BYTES_MAX = 200_000;
@@ -19,6 +19,11 @@ const PAGES = [
   ["bars-of-metric", `/_ui/metrics/activations?by=model&chart=bars&${RANGE}`],
   ["metrics-found", "/_ui/metrics?q=failed"],
   ["metrics-none", "/_ui/metrics?q=nothing+like+it"],
+  ["alerts", "/_ui/alerts"],
+  ["alert-of-what", "/_ui/new-alert"],
+  ["alert-new", `/_ui/new-alert?metric=failed_connection_rate&name=bad&by=firmware&at_least=0.1&preview=1&past=2026-10-24..2026-11-23`],
+  ["alert-new-wrong", "/_ui/new-alert?metric=failed_connection_rate&name=bad&when=above&at=lots&preview=1"],
+  ["alert-nowhere", "/_ui/alerts/nowhere"],
   ["dashboards", "/_ui/dashboards"],
   ["dashboard-nowhere", "/_ui/dashboards/000000000000"],
   ["search", `/_ui/search?table=events&${RANGE}`],
@@ -93,6 +98,7 @@ async function walk(page, label, pages) {
     assert.equal(headers["x-content-type-options"], "nosniff", name);
     assert.equal(headers["cache-control"], "no-store", name);
     assert.ok((headers["content-type"] ?? "").startsWith("text/html"), `${name} is a page`);
+    nothingInline(await answer.text(), name);
     if (name.startsWith("metric-")) await page.waitForSelector(".chart canvas");
     assert.equal(await page.locator("h1").count(), 1, `${name} has one heading`);
     times.push(await took(page));
@@ -102,12 +108,32 @@ async function walk(page, label, pages) {
     const wide = await tooWide(page);
     assert.ok(wide <= 0, `${name} (${label}) is ${wide} pixels too wide`);
     await shoot(page, `${label}-${name}`);
+    if (label.startsWith("light")) await keyboard(page, name);
   }
+}
+
+// The address alone gives somebody else the same page: nothing of its state is anywhere else.
+async function sameFromItsAddress(page, pages) {
+  const other = await open({ colorScheme: "light", ...DESK });
+  await logIn(other, "analyst");
+  const told = async (page) => (await page.textContent("main")).replace(/\d+ ms/g, "").replace(/\s+/g, " ");
+  for (const [name, address] of pages) {
+    // The first page counts what is on record, which grows with every look.
+    if (name === "home") continue;
+    await page.goto(url + address);
+    await other.goto(page.url());
+    for (const one of [page, other]) {
+      await one.waitForFunction(() => !document.querySelector(".loading, .htmx-request"));
+    }
+    assert.equal(await told(other), await told(page), `${name} from its address`);
+  }
+  await other.context().close();
 }
 
 // Light on a desk: also what the pages say and do.
 const page = await everyPage("light", { colorScheme: "light", ...DESK });
 
+await sameFromItsAddress(page, PAGES);
 await page.goto(url + RATE);
 const table = await page.$eval("#numbers", (table) => ({
   head: [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim()),
@@ -191,7 +217,7 @@ await page.context().close();
 
 const administrator = await open(DESK);
 await logIn(administrator, "administrator");
-for (const address of ["/_ui", "/_ui/search", "/_ui/tables", "/_ui/metrics", RATE]) {
+for (const address of ["/_ui", "/_ui/search", "/_ui/tables", "/_ui/metrics", "/_ui/alerts", "/_ui/new-alert", RATE]) {
   await administrator.goto(url + address);
   const text = await administrator.textContent("main");
   assert.doesNotMatch(text, /4\.3\.0|connect_failed/, `${address} shows no data`);

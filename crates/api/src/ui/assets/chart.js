@@ -53,10 +53,12 @@ function drawChart(place) {
     return row;
   };
 
-  // What it was in the stretch of time that it is compared with.
+  // What it was in the stretch of time that it is compared with, or what is usual.
   const was = (at, idx) => {
-    const before = told.series[at].before?.[idx];
-    return before === null || before === undefined ? "" : ` (${written(before)})`;
+    const { before, band } = told.series[at];
+    const other = before?.[idx] ?? band?.expected?.[idx];
+    if (other === null || other === undefined) return "";
+    return band ? ` (usually ${written(other)})` : ` (${written(other)})`;
   };
 
   const showTip = (plot) => {
@@ -107,7 +109,8 @@ function drawChart(place) {
         label: one.name,
         stroke,
         width: 1.75,
-        fill: alone ? faded(stroke, 0.1) : undefined,
+        // A band of its own is not to be told from the area under the line.
+        fill: alone && !one.band ? faded(stroke, 0.1) : undefined,
         points: { size: 5, fill: stroke },
       };
     });
@@ -120,7 +123,56 @@ function drawChart(place) {
       dash: [5, 4],
       points: { show: false },
     }));
+    // What is usual, dotted, and how far from it is too far, dashed, with the band between.
+    const bands = told.series.map((one, at) => ({ band: one.band, at })).filter(({ band }) => band);
+    const ofBand = (at, dash) => ({
+      stroke: faded(colour(`--series-${at}`), 0.7),
+      width: 1,
+      dash,
+      points: { show: false },
+    });
+    const bounds = bands.flatMap(({ band, at }) => [
+      { numbers: band.most, series: ofBand(at, [6, 4]) },
+      { numbers: band.expected, series: ofBand(at, [2, 3]) },
+      { numbers: band.least, series: ofBand(at, [6, 4]) },
+    ]);
+    const firstBound = 1 + series.length + before.length;
+    const fills = bands.flatMap(({ band, at }, place) => {
+      const [most, expected, least] = [0, 1, 2].map((part) => firstBound + 3 * place + part);
+      const fill = faded(colour(`--series-${at}`), 0.09);
+      const has = (numbers) => numbers.some((number) => number !== null);
+      return [
+        ...(has(band.most) ? [{ series: [most, expected], fill }] : []),
+        ...(has(band.least) ? [{ series: [expected, least], fill }] : []),
+      ];
+    });
     const marks = told.marks ?? [];
+    // Where an alert fires: shaded, with a strip in the colour of its line.
+    const drawSpans = (plot) => {
+      const { ctx, bbox } = plot;
+      const end = bbox.left + bbox.width;
+      ctx.save();
+      ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+      let named = -Infinity;
+      for (const span of told.spans ?? []) {
+        const x = (seconds) => Math.min(end, Math.max(bbox.left, plot.valToPos(seconds, "x", true)));
+        const right = x(span.to);
+        const left = Math.min(x(span.from), right - 6 * devicePixelRatio);
+        ctx.fillStyle = faded(colour("--secret"), 0.1);
+        ctx.fillRect(left, bbox.top, right - left, bbox.height);
+        const own = span.series !== null && span.series < told.series.length;
+        ctx.fillStyle = colour(own ? `--series-${span.series}` : "--secret");
+        ctx.fillRect(left, bbox.top, right - left, 3 * devicePixelRatio);
+        if (left >= named) {
+          ctx.fillStyle = colour("--secret");
+          ctx.textAlign = right - left < 40 * devicePixelRatio && right > end - 40 * devicePixelRatio ? "right" : "left";
+          const at = ctx.textAlign === "left" ? left + 4 * devicePixelRatio : right - 4 * devicePixelRatio;
+          ctx.fillText("fires", at, bbox.top + 16 * devicePixelRatio);
+          named = left + 44 * devicePixelRatio;
+        }
+      }
+      ctx.restore();
+    };
     const drawMarks = (plot) => {
       const { ctx, bbox } = plot;
       ctx.save();
@@ -154,15 +206,17 @@ function drawChart(place) {
         { ...axis, space: 70, size: 30, values: (_plot, at, _axis, _space, step) => at.map((one) => tick(one, step)) },
         { ...axis, size: 52, values: (_plot, values) => values.map(written) },
       ],
-      series: [{}, ...series, ...before],
+      series: [{}, ...series, ...before, ...bounds.map((bound) => bound.series)],
+      bands: fills,
       hooks: {
+        drawClear: [drawSpans],
         ready: [(plot) => plot.over.append(tip)],
         setCursor: [showTip],
         setSelect: [zoom],
         draw: [drawMarks],
       },
     };
-    chart = new uPlot(options, [told.times, ...told.series.map((one) => one.values), ...others.map(({ one }) => one.before)], place);
+    chart = new uPlot(options, [told.times, ...told.series.map((one) => one.values), ...others.map(({ one }) => one.before), ...bounds.map((bound) => bound.numbers)], place);
   };
 
   draw();

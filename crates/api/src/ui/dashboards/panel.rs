@@ -115,7 +115,7 @@ pub(super) fn head(title: &str, to: &Link) -> Markup {
 
 /// A panel without an answer, with the next step.
 pub(super) fn nothing(title: &str, to: &Link) -> Markup {
-    html! { div.panel-state { p { (title) } p.hint { a href=(to) { "Open it" } " to choose another range." } } }
+    html! { div.panel-state data-state="empty" { p { (title) } p.hint { a href=(to) { "Open it" } " to choose another range." } } }
 }
 
 fn failed(title: &str, error: &ApiError) -> Markup {
@@ -137,6 +137,6 @@ fn failed(title: &str, error: &ApiError) -> Markup {
     let state = if error.status() == StatusCode::FORBIDDEN { "no-permission" } else { "bad" };
     html! {
         h2.panel-title { (title) }
-        div class={ "panel-state " (state) } role="alert" { p { (error.reason()) } p.hint { (next) } }
+        div class={ "panel-state " (state) } data-state=(state) role="alert" { p { (error.reason()) } p.hint { (next) } }
     }
 }

@@ -5,6 +5,7 @@ use super::ask::Asked;
 use super::declared::Declared;
 use super::question::{Chart, MetricQuestion};
 use crate::drawing::{self, DrawnSeries};
+use crate::ui::alerts::Watching;
 use crate::ui::link::Link;
 use crate::ui::number;
 use maud::{Markup, html};
@@ -20,19 +21,39 @@ pub(in crate::ui) fn draw(
     asked: &Asked,
     width: f64,
 ) -> Markup {
+    draw_watched(metric, question, asked, width, None)
+}
+
+/// The same, with the alerts that look at it.
+pub(super) fn draw_watched(
+    metric: &Declared,
+    question: &MetricQuestion,
+    asked: &Asked,
+    width: f64,
+    watching: Option<&Watching>,
+) -> Markup {
     match question.chart {
-        Chart::Line => lines(metric, question, asked),
+        Chart::Line => lines(metric, question, asked, watching),
         Chart::Bars => bars(metric, &asked.numbers, width),
         Chart::Number => newest(metric, question, asked),
         Chart::Table => html! {},
     }
 }
 
-fn lines(metric: &Declared, question: &MetricQuestion, asked: &Asked) -> Markup {
+fn lines(
+    metric: &Declared,
+    question: &MetricQuestion,
+    asked: &Asked,
+    watching: Option<&Watching>,
+) -> Markup {
+    let mut told = told(metric, asked);
+    if let Some(watching) = watching {
+        watching.put_into(&mut told);
+    }
     let label = format!("{} over time, as lines", metric.label);
     let file = question.put_into(Link::to("/_ui/metrics").part(&metric.name).part("svg"));
     html! {
-        div.chart role="img" aria-label=(label) data-chart=(told(metric, asked)) {}
+        div.chart role="img" aria-label=(label) data-chart=(told) {}
         noscript { img.drawing src=(file) alt=(label); }
     }
 }

@@ -13,7 +13,7 @@ mod page;
 mod question;
 mod spark;
 
-pub(super) use ask::ask;
+pub(super) use ask::{Asked, ask};
 pub(super) use chart::draw;
 pub(super) use csv::{csv, svg};
 pub(super) use declared::{Declared, declared};

@@ -10,6 +10,7 @@ use super::question::{Chart, Compare, GRAINS, MetricQuestion, NONE};
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::route::Call;
+use crate::ui::alerts::{self, Watching};
 use crate::ui::dashboards;
 use crate::ui::frame::{self, Page, Section};
 use crate::ui::icon;
@@ -34,6 +35,12 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
         return render_journey(call, caller, &declared, &metric, journey, &question);
     }
     let answer = ask(engine, caller, &metric, &mut question);
+    let mut watching = Watching::of(call, caller, &metric);
+    if let Ok(asked) = &answer
+        && question.chart == Chart::Line
+    {
+        watching.draw(call, caller, &metric, &question, asked);
+    }
     let title = format!("{} · Metrics", metric.label);
     let content = html! {
         (head(call, caller, &metric, &question))
@@ -41,8 +48,9 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
         @match &answer {
             Err(error) => (frame::failure(error)),
             Ok(asked) if asked.numbers.is_empty() => (nothing(&question)),
-            Ok(asked) => (answered(&metric, &question, asked)),
+            Ok(asked) => (answered(caller, &metric, &question, asked, &watching)),
         }
+        @if !answer.as_ref().is_ok_and(|asked| !asked.numbers.is_empty()) { (watching.panel(caller, &metric, &question)) }
         section.panel aria-labelledby="definition" { (definition::show(&declared)) }
         @if let Ok(asked) = &answer { (frame::code_box("As SQL", asked.sql())) }
         (curl(call, &question))
@@ -83,6 +91,8 @@ fn render_journey(
 
 fn head(call: &Call<'_>, caller: &Caller, metric: &Declared, question: &MetricQuestion) -> Markup {
     let file = |ending| question.put_into(Link::to("/_ui/metrics").part(&metric.name).part(ending));
+    let create = alerts::create_link(caller, metric, question);
+    let create = create.filter(|_| Journey::of(metric).is_none());
     html! {
         div.page-head.with-actions {
             div {
@@ -97,6 +107,9 @@ fn head(call: &Call<'_>, caller: &Caller, metric: &Declared, question: &MetricQu
             }
             div.actions {
                 (dashboards::add_metric(call, caller, metric, question))
+                @if let Some(create) = &create {
+                    a.button href=(create) { (icon::bell()) "Create alert" }
+                }
                 @if Journey::of(metric).is_none() {
                     a.button href=(file("csv")) download { (icon::download()) "CSV" }
                     a.button href=(file("svg")) download { (icon::download()) "SVG" }
@@ -190,7 +203,13 @@ fn without(question: &MetricQuestion, place: usize) -> Link {
     other.link()
 }
 
-fn answered(metric: &Declared, question: &MetricQuestion, asked: &Asked) -> Markup {
+fn answered(
+    caller: &Caller,
+    metric: &Declared,
+    question: &MetricQuestion,
+    asked: &Asked,
+    watching: &Watching,
+) -> Markup {
     html! {
         @if asked.is_moved {
             p.notice.quiet-notice role="status" { "Nothing in the last 30 days. Showing the newest 30 days that have numbers." }
@@ -199,9 +218,10 @@ fn answered(metric: &Declared, question: &MetricQuestion, asked: &Asked) -> Mark
             p.notice.quiet-notice role="status" { "All time has nothing before it to compare with. Choose a range." }
         }
         section.panel aria-label="Chart" {
-            (chart::draw(metric, question, asked, chart::PAGE_WIDTH))
+            (chart::draw_watched(metric, question, asked, chart::PAGE_WIDTH, Some(watching)))
             (numbers::summary(metric, question, asked))
         }
+        (watching.panel(caller, metric, question))
         section.panel aria-labelledby="all-numbers" {
             h2 #all-numbers { "All numbers" }
             (numbers::table(metric, &asked.numbers))

@@ -120,6 +120,22 @@ impl MetricQuestion {
         question
     }
 
+    /// What an alert looks at, with its filters as `dimension:value`.
+    pub(in crate::ui) fn of_alert(
+        metric: &Declared,
+        filters: &[String],
+        alert: &Value,
+    ) -> MetricQuestion {
+        let by = alert["by"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let filters = filters.iter().filter_map(|text| text.split_once(':'));
+        MetricQuestion {
+            grain: alert["grain"].as_str().map(str::to_owned),
+            by: by.map(str::to_owned).collect(),
+            filters: filters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            ..MetricQuestion::usual(metric)
+        }
+    }
+
     /// Reads the parameters of a URL.
     ///
     /// # Errors

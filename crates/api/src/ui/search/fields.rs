@@ -6,7 +6,7 @@ use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::reply::Reply;
 use crate::route::Call;
-use crate::ui::{badge, number};
+use crate::ui::{badge, frame, number};
 use engine::Caller;
 use maud::{Markup, html};
 use model::{Class, Field, StoredType, Table};
@@ -89,10 +89,10 @@ fn top_values(
     let content = match (field, sort_field(table, name)) {
         (None, _) => html! { p.hint { "There is no such field." } },
         (Some(field), _) if field.withheld => {
-            html! { p.hint { "Withheld: sealed and unread until a guardian rules on it." } }
+            html! { p.hint.withheld-note data-state="withheld" { "Withheld: sealed and unread until a guardian rules on it." } }
         }
         (Some(field), None) if field.class == Some(Class::Special) => {
-            html! { p.hint { "Sealed value by value. It is only counted in groups and never shown." } }
+            html! { p.hint.withheld-note data-state="withheld" { "Sealed value by value. It is only counted in groups and never shown." } }
         }
         (Some(_), None) => {
             html! { p.hint { "Text. Search for words in it: " code { (name) ":word" } } }
@@ -111,7 +111,7 @@ fn top_values(
             let engine = &call.app.engine;
             match backend::search(engine, caller, table.name.as_str(), Some(body), &[]) {
                 Ok(answer) => bars(question, field, name, &answer),
-                Err(error) => html! { p.hint role="alert" { (error.reason()) } },
+                Err(error) => frame::failure(&error),
             }
         }
     };

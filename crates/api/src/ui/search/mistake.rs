@@ -12,7 +12,7 @@ pub(super) fn under_the_word(query: &str, reason: &str) -> Option<Markup> {
     let (word, after) = rest.split_at(end - start);
     let shown = if word.is_empty() { " " } else { word };
     Some(html! {
-        div.mistake #query-mistake role="alert" {
+        div.mistake #query-mistake data-state="bad" role="alert" {
             pre.mistake-query { (before) mark.mistake-word { (shown) } (after) }
             p.mistake-why { (why(reason)) }
         }

@@ -1,7 +1,8 @@
-//! Copying from files, from another Clerestory, from MariaDB and from a broker of MQTT, with the
-//! running binary and kill -9.
+//! Copying from files, from another Clerestory, from MariaDB, MySQL and from a broker of MQTT, with
+//! the running binary and kill -9.
 //!
-//! `.ci/run` installs MariaDB and Mosquitto; without them the tests say that they were skipped.
+//! `.ci/run` installs MariaDB, MySQL and Mosquitto; without them the tests say that they were
+//! skipped.
 #![expect(clippy::unwrap_used, reason = "tests are free")]
 #![expect(clippy::print_stdout, reason = "says what is skipped, and how fast it was")]
 
@@ -198,6 +199,16 @@ fn program(name: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
+/// What `.ci/run` says where it is, by a variable of the environment.
+fn installed(variable: &str, test: &str) -> Option<PathBuf> {
+    let found = std::env::var_os(variable).map(PathBuf::from);
+    if found.is_none() {
+        assert!(std::env::var_os("CLERESTORY_CLIENTS_REQUIRED").is_none(), "{variable} is not set");
+        println!("SKIPPED {test}: {variable} is not set; `.ci/run` sets it");
+    }
+    found
+}
+
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -280,69 +291,116 @@ fn messages_are_stored_once_by_their_id() {
     assert_eq!(ask(&node, "SELECT count(DISTINCT n) FROM telemetry"), json!(all));
 }
 
-/// A writer runs while both servers are killed: in the end every row is as at the source.
 #[test]
 fn mariadb_is_followed_through_thirty_kills_of_each() {
     let test = "mariadb_is_followed_through_thirty_kills_of_each";
-    let (Some(install), Some(server), Some(client)) =
-        (program("mariadb-install-db", test), program("mariadbd", test), program("mariadb", test))
+    let (Some(install), Some(server)) =
+        (program("mariadb-install-db", test), program("mariadbd", test))
     else {
         return;
     };
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let data = format!("--datadir={}", path("data"));
-    let made = Command::new(install)
-        .args([
-            "--no-defaults",
-            &data,
-            &format!("--tmpdir={}", path("")),
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-        ])
-        .arg("--user=root")
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let arguments = [
-        "--no-defaults".to_owned(),
-        data,
-        format!("--socket={}", path("socket")),
-        format!("--pid-file={}", path("pid")),
-        format!("--tmpdir={}", path("")),
-        format!("--port={port}"),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--user=root".to_owned(),
-        "--server-id=1".to_owned(),
-        "--log-bin=log".to_owned(),
-        "--binlog-format=ROW".to_owned(),
-        "--sync-binlog=1".to_owned(),
-        "--skip-name-resolve".to_owned(),
+    let mut make = Command::new(install);
+    make.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+    let options = ["--skip-name-resolve"];
+    let Some(client) = program("mariadb", test) else { return };
+    let database = Database::start(make, server, client, &options);
+    is_followed_through_kills(database, "BINLOG MONITOR");
+}
+
+#[test]
+fn mysql_is_followed_through_thirty_kills_of_each() {
+    let test = "mysql_is_followed_through_thirty_kills_of_each";
+    let Some(server) = installed("CLERESTORY_MYSQL", test) else { return };
+    let mut make = Command::new(&server);
+    make.args(["--no-defaults", "--initialize-insecure"]);
+    let options = [
+        "--gtid-mode=ON",
+        "--enforce-gtid-consistency=ON",
+        "--mysqlx=OFF",
+        "--secure-file-priv=NULL",
+        "--innodb-buffer-pool-size=64M",
     ];
-    let command = move || {
-        let mut command = Command::new(&server);
-        command.args(&arguments);
-        command
-    };
-    let mut database = Server { child: None, command: Box::new(command), port, _folder: folder };
-    database.serve();
-    let sql = |text: &str| -> Option<String> {
-        let output = Command::new(&client)
-            .args(["--no-defaults", "-h", "127.0.0.1", "-P", &port.to_string(), "-u", "root", "-N"])
-            .args(["-B", "-e", text])
+    let Some(client) = program("mariadb", test) else { return };
+    let database = Database::start(make, server, client, &options);
+    is_followed_through_kills(database, "REPLICATION CLIENT");
+}
+
+/// MariaDB or MySQL with a binary log; `root` has no password.
+struct Database {
+    server: Server,
+    client: PathBuf,
+}
+
+impl Database {
+    /// `make` makes its folder, and is told which.
+    fn start(mut make: Command, server: PathBuf, client: PathBuf, options: &[&str]) -> Database {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let folders = [format!("--datadir={}", path("data")), format!("--tmpdir={}", path(""))];
+        let made = make.args(&folders).arg("--user=root").output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let own = [
+            format!("--socket={}", path("socket")),
+            format!("--pid-file={}", path("pid")),
+            format!("--port={port}"),
+        ];
+        let mut arguments = vec!["--no-defaults".to_owned()];
+        arguments.extend(folders.into_iter().chain(own));
+        let common = ["--bind-address=127.0.0.1", "--user=root", "--server-id=1", "--log-bin=log"];
+        let durable = ["--binlog-format=ROW", "--sync-binlog=1"];
+        let given = common.iter().chain(&durable).chain(options);
+        arguments.extend(given.map(|&option| option.to_owned()));
+        let command = move || {
+            let mut command = Command::new(&server);
+            command.args(&arguments);
+            command
+        };
+        let mut server = Server { child: None, command: Box::new(command), port, _folder: folder };
+        server.serve();
+        Database { server, client }
+    }
+
+    /// What statements answer; nothing while it is down.
+    fn sql(&self, text: &str) -> Option<String> {
+        let output = Command::new(&self.client)
+            .args(["--no-defaults", "-h", "127.0.0.1", "-P", &self.server.port.to_string()])
+            .args(["-u", "root", "-N", "-B", "-e", text])
             .output()
             .unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
-    };
-    sql("CREATE DATABASE shop; CREATE USER copy@'127.0.0.1' IDENTIFIED BY 'quiet';
-         GRANT SELECT ON shop.* TO copy@'127.0.0.1';
-         GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO copy@'127.0.0.1';
-         USE shop; CREATE TABLE items (id INT PRIMARY KEY, n INT, email VARCHAR(100));
-         INSERT INTO items SELECT seq, seq, CONCAT('user', seq % 900, '@example.org')
-         FROM seq_1_to_50000; ANALYZE TABLE items;")
-    .unwrap();
+    }
+
+    /// Fifty thousand rows, and a user who may copy them.
+    fn fill(&self, right: &str) {
+        self.sql(&format!(
+            "CREATE DATABASE shop; CREATE USER copy@'127.0.0.1' IDENTIFIED BY 'quiet';
+             GRANT SELECT ON shop.* TO copy@'127.0.0.1';
+             GRANT REPLICATION SLAVE, {right} ON *.* TO copy@'127.0.0.1';
+             USE shop; CREATE TABLE items (id INT PRIMARY KEY, n INT, email VARCHAR(100));
+             INSERT INTO items VALUES (1, 1, 'user1@example.org');"
+        ))
+        .unwrap();
+        let mut rows = 1;
+        while rows < 50_000 {
+            let more = rows.min(50_000 - rows);
+            self.sql(&format!(
+                "INSERT INTO shop.items SELECT id + {rows}, n + {rows},
+                 CONCAT('user', (id + {rows}) % 900, '@example.org') FROM shop.items
+                 WHERE id <= {more};"
+            ))
+            .unwrap();
+            rows += more;
+        }
+        self.sql("ANALYZE TABLE shop.items").unwrap();
+    }
+}
+
+/// A writer runs while both servers are killed: in the end every row is as at the source.
+fn is_followed_through_kills(mut database: Database, right: &str) {
+    database.fill(right);
     let mut node = Node::start(BINARY);
     secret(&node, "shop", "quiet");
+    let port = database.server.port;
     let source = format!(
         "  mysql: {{ host: 127.0.0.1, port: {port}, database: shop, user: copy }}\n  secret: shop\n"
     );
@@ -352,7 +410,7 @@ fn mariadb_is_followed_through_thirty_kills_of_each() {
         for step in 0..10 {
             let id = (round * 7_919 + step * 613) % 50_000;
             // Refused while it is down; then it did not happen.
-            sql(&format!(
+            database.sql(&format!(
                 "USE shop; BEGIN; UPDATE items SET n = n + 1 WHERE id BETWEEN {id} AND {id} + 20;
                  DELETE FROM items WHERE id = {id}; REPLACE INTO items VALUES ({id} + 60000, {step}, 'a@b.example');
                  COMMIT;"
@@ -360,11 +418,11 @@ fn mariadb_is_followed_through_thirty_kills_of_each() {
         }
         node.kill();
         node.serve();
-        database.kill();
-        database.serve();
+        database.server.kill();
+        database.server.serve();
     }
     let at_source = |what: &str| -> Value {
-        let found = sql(&format!("SELECT {what} FROM shop.items")).unwrap();
+        let found = database.sql(&format!("SELECT {what} FROM shop.items")).unwrap();
         json!(found.trim().parse::<u64>().unwrap())
     };
     wait_for(&node, "shop", "SELECT sum(n) FROM items", &at_source("sum(n)"));

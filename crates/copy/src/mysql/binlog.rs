@@ -1,19 +1,16 @@
 //! The binary log, transaction by transaction.
 
-use super::cells::push_logged;
-use super::place::{Place, Rank, Seen, rank_of};
-use super::schema::{ColumnShape, TableShape};
-use super::{MysqlSource, Server, failure, schema, too_many_servers};
+use super::image::{Images, is_named};
+use super::place::{Place, Rank, rank_of};
+use super::schema::TableShape;
+use super::server::{Server, failure, tagged};
+use super::statement::{Statement, prepared};
+use super::{MysqlSource, schema, too_many_servers};
 use crate::layout::changes;
-use crate::{
-    Cell, CopiedRows, Event, Follow, Lag, Layout, Marks, Piece, Position, SourceError, Wanted,
-};
+use crate::{CopiedRows, Event, Follow, Lag, Layout, Marks, Piece, Position, SourceError, Wanted};
 use futures::StreamExt;
-use model::Op;
+use mysql_async::BinlogStream;
 use mysql_async::binlog::events::{Event as LogEvent, EventData, QueryEvent, RowsEventData};
-use mysql_async::binlog::row::BinlogRow;
-use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +32,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 const MARIA_GTID: u8 = 162;
 /// Of these flags: the transaction is this one statement.
 const MARIA_STANDALONE: u8 = 1;
+/// The event that prepares a transaction in two phases (XA).
+const PREPARED: u8 = 38;
+/// MySQL's event with a whole transaction, compressed.
+const PACKED: u8 = 40;
 
 /// What is known of a followed table.
 struct Followed {
@@ -67,20 +68,31 @@ pub(super) struct FollowedLog {
     place: Place,
     /// The transaction that is being read; added to `place` at its end.
     current: Option<Current>,
+    /// Transactions in two phases that wait for the second, and whether they have rows of ours.
+    prepared: HashMap<String, bool>,
     ready: VecDeque<Event>,
     /// Since when rows wait.
     waiting_since: Option<Instant>,
-    /// The last place that was told.
+    /// The last place that was told, and when.
     told: Rank,
+    told_at: Instant,
     heard: Instant,
     /// When the newest change that was read happened, in seconds since 1970; 0: none waits.
     newest: u32,
 }
 
-#[derive(Clone, Copy)]
-enum Current {
-    Domain { domain: u32, server: u32, number: u64, alone: bool },
-    Set { server: [u8; 16], number: u64 },
+struct Current {
+    gtid: Gtid,
+    /// It has more than the next statement.
+    is_open: bool,
+    is_packed: bool,
+    /// Rows of it are ours.
+    has_ours: bool,
+}
+
+enum Gtid {
+    Maria { domain: u32, server: u32, number: u64 },
+    Mysql { server: [u8; 16], number: u64 },
 }
 
 impl fmt::Debug for FollowedLog {
@@ -110,7 +122,7 @@ impl FollowedLog {
         });
         let followed = followed.collect();
         let told = place.rank();
-        let stream = open(server, source.place.server_id, &place.seen).await?;
+        let stream = server.log_behind(&place.seen, source.place.server_id).await?;
         Ok(FollowedLog {
             source,
             is_maria,
@@ -118,9 +130,11 @@ impl FollowedLog {
             tables: followed,
             place,
             current: None,
+            prepared: HashMap::new(),
             ready: VecDeque::new(),
             waiting_since: None,
             told,
+            told_at: Instant::now(),
             heard: Instant::now(),
             newest: 0,
         })
@@ -131,27 +145,36 @@ impl FollowedLog {
         if header.timestamp() > 0 {
             self.newest = header.timestamp();
         }
-        if self.is_maria && header.event_type_raw() == MARIA_GTID {
-            return self.begin_maria(event);
-        }
-        if (165..=171).contains(&header.event_type_raw()) && self.is_maria {
-            let reason = "the server compresses its binary log: set `log_bin_compress = OFF`";
-            return Err(SourceError::Refused(reason.to_owned()));
+        match header.event_type_raw() {
+            MARIA_GTID if self.is_maria => return self.begin_maria(event),
+            165..=171 if self.is_maria => {
+                let reason = "the server compresses its binary log: set `log_bin_compress = OFF`";
+                return Err(SourceError::Refused(reason.to_owned()));
+            }
+            PREPARED => return self.prepare(event.data()),
+            PACKED => {
+                if let Some(current) = &mut self.current {
+                    current.is_packed = true;
+                }
+                return Ok(());
+            }
+            _ => {}
         }
         match event.read_data().map_err(|_| unread())? {
+            Some(EventData::GtidEvent(gtid)) if gtid.is_tagged() => Err(tagged()),
             Some(EventData::GtidEvent(gtid)) => {
-                if gtid.is_tagged() {
-                    let reason = "transactions with tags cannot be followed";
-                    return Err(SourceError::Refused(reason.to_owned()));
-                }
-                self.current = Some(Current::Set { server: gtid.sid(), number: gtid.gno() });
-                Ok(())
+                self.begin(Gtid::Mysql { server: gtid.sid(), number: gtid.gno() }, false)
             }
             Some(EventData::AnonymousGtidEvent(_)) => Err(SourceError::Refused(
                 "the server writes transactions without a GTID: set `gtid_mode = ON`".to_owned(),
             )),
             Some(EventData::XidEvent(_)) => self.commit(),
             Some(EventData::QueryEvent(query)) => self.statement(&query),
+            Some(EventData::ExecuteLoadQueryEvent(load)) => {
+                let database = self.source.place.database.as_str();
+                let is_ours = load.schema() == database || load.query().contains(database);
+                if is_ours { Err(not_rows()) } else { Ok(()) }
+            }
             Some(EventData::RowsEvent(rows)) => self.rows(&rows).await,
             _ => Ok(()),
         }
@@ -164,67 +187,102 @@ impl FollowedLog {
         let (Some(number), Some(domain), Some(flags)) = (number, domain, data.get(12)) else {
             return Err(unread());
         };
-        self.current = Some(Current::Domain {
-            domain: u32::from_le_bytes(*domain),
-            server: event.header().server_id(),
-            number,
-            alone: flags & MARIA_STANDALONE != 0,
-        });
-        Ok(())
+        let (domain, server) = (u32::from_le_bytes(*domain), event.header().server_id());
+        self.begin(Gtid::Maria { domain, server, number }, flags & MARIA_STANDALONE == 0)
+    }
+
+    fn begin(&mut self, gtid: Gtid, is_open: bool) -> Result<(), SourceError> {
+        let unended =
+            self.current.replace(Current { gtid, is_open, is_packed: false, has_ours: false });
+        match unended {
+            // The library says nothing where it fails to unpack one, or has no memory for it.
+            Some(before) if before.is_packed => Err(SourceError::Refused(
+                "a compressed transaction cannot be unpacked: set \
+                 `binlog_transaction_compression = OFF`, and copy anew"
+                    .to_owned(),
+            )),
+            Some(before) if before.has_ours => Err(SourceError::Lost(
+                "a transaction in the binary log has no end: the server went down while it wrote"
+                    .to_owned(),
+            )),
+            _ => {
+                self.place.rows = 0;
+                Ok(())
+            }
+        }
     }
 
     /// The transaction is over: it counts as seen.
     fn commit(&mut self) -> Result<(), SourceError> {
-        match self.current.take() {
-            Some(Current::Domain { domain, server, number, .. }) => {
+        match self.current.take().map(|current| current.gtid) {
+            Some(Gtid::Maria { domain, server, number }) => {
                 self.place.seen.add_domain(domain, server, number);
             }
-            Some(Current::Set { server, number }) => self.place.seen.add_set(server, number),
+            Some(Gtid::Mysql { server, number }) => self.place.seen.add_set(server, number),
             None => {}
         }
         self.place.rows = 0;
-        if self.is_full() { self.flush() } else { Ok(()) }
+        // Where others write all the time the place is told too, though no row is ours.
+        let is_due = self.told_at.elapsed() >= IDLE;
+        if is_due || self.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    /// The first of two phases: nearly always the second keeps what is there, so it counts already.
+    fn prepare(&mut self, event: &[u8]) -> Result<(), SourceError> {
+        if let Some(xid) = prepared(event).ok_or_else(unread)? {
+            let has_ours = self.current.as_ref().is_some_and(|current| current.has_ours);
+            self.prepared.insert(xid, has_ours);
+        }
+        self.commit()
+    }
+
+    /// The second phase. What was prepared before we followed is in no view and in no row that we
+    /// read; what is taken back was given already.
+    fn decide(&mut self, xid: &str, is_kept: bool) -> Result<(), SourceError> {
+        match (self.prepared.remove(xid), is_kept) {
+            (Some(_), true) | (Some(false), false) => self.commit(),
+            (None, _) => Err(SourceError::Lost(
+                "a transaction in two phases (XA) was prepared before following began".to_owned(),
+            )),
+            (Some(true), false) => Err(SourceError::Lost(
+                "a transaction in two phases (XA) was rolled back after it was prepared".to_owned(),
+            )),
+        }
     }
 
     fn statement(&mut self, query: &QueryEvent<'_>) -> Result<(), SourceError> {
         let text = query.query();
-        let words = Words::of(&text);
-        match words.first() {
-            "BEGIN" | "SAVEPOINT" => return Ok(()),
-            "ROLLBACK" if words.0.len() > 1 => return Ok(()),
-            "COMMIT" | "ROLLBACK" => return self.commit(),
-            _ => {}
-        }
-        let is_ours = query.schema() == self.source.place.database.as_str();
         let database = self.source.place.database.clone();
-        let named = |word: &str| -> bool {
-            match word.split_once('.') {
-                Some((of, _)) => of == database,
-                None => is_ours,
-            }
+        let is_ours = query.schema() == database.as_str();
+        let open = |current: &mut Option<Current>| {
+            current.iter_mut().for_each(|current| current.is_open = true);
         };
-        match words.first() {
-            "TRUNCATE" => {
-                let table = words.0.iter().skip(1).find(|word| !word.eq_ignore_ascii_case("TABLE"));
-                if let Some(table) = table.filter(|table| named(table)) {
-                    let table = table.rsplit('.').next().unwrap_or_default().to_owned();
-                    self.truncate(&table)?;
-                }
-            }
-            "ALTER" | "CREATE" | "DROP" | "RENAME" => {
+        match Statement::of(&text) {
+            Statement::Begin => open(&mut self.current),
+            Statement::Within | Statement::Other => {}
+            Statement::End => return self.commit(),
+            Statement::Decided { xid, is_kept } => return self.decide(&xid, is_kept),
+            Statement::Rows if is_ours || text.contains(&database) => return Err(not_rows()),
+            Statement::Rows => {}
+            Statement::Truncate(table) => match table.split_once('.') {
+                Some((of, table)) if of == database => self.truncate(table)?,
+                None if is_ours => self.truncate(&table)?,
+                _ => {}
+            },
+            Statement::Shape { begins } => {
                 // Rows before it lie in the columns of before.
                 self.flush()?;
                 self.tables.values_mut().for_each(|followed| followed.is_stale = true);
+                if begins {
+                    open(&mut self.current);
+                }
             }
-            _ => {}
         }
         // Outside of `BEGIN` and `COMMIT` a statement is a transaction.
-        let alone = match self.current {
-            Some(Current::Domain { alone, .. }) => alone,
-            Some(Current::Set { .. }) => self.place.rows == 0,
-            None => false,
-        };
-        if alone { self.commit() } else { Ok(()) }
+        match &self.current {
+            Some(current) if !current.is_open => self.commit(),
+            _ => Ok(()),
+        }
     }
 
     fn truncate(&mut self, table: &str) -> Result<(), SourceError> {
@@ -257,22 +315,27 @@ impl FollowedLog {
         else {
             return Err(unread());
         };
+        if let Some(current) = &mut self.current {
+            current.has_ours = true;
+        }
         let now = followed.shape.columns.len() + followed.wanted.left_out.len();
+        let mut images = None;
         for row in rows.rows(map) {
             let (before, after) = row.map_err(|_| unread_row(&name))?;
             self.place.rows += 1;
             if self.place.rank() <= followed.stored {
                 continue;
             }
-            let sample = after.as_ref().or(before.as_ref());
-            let is_named = sample.is_some_and(is_named);
-            if !is_named && columns != now as u64 {
-                return Err(SourceError::Lost(format!(
-                    "table `{name}` had other columns when it was written than it has now, and the \
-                     binary log does not name them: set `binlog_row_metadata = FULL`"
-                )));
-            }
-            push_change(followed, before.as_ref(), after.as_ref());
+            let Followed { shape, wanted, rows, .. } = followed;
+            let (before, after) = (before.as_ref(), after.as_ref());
+            let found = match images.take() {
+                Some(found) => found,
+                None if columns != now as u64 && !after.or(before).is_some_and(is_named) => {
+                    return Err(other_columns(&name));
+                }
+                None => Images::of(shape, wanted, columns, before, after)?,
+            };
+            images.insert(found).push(shape, before, after, rows)?;
         }
         self.waiting_since.get_or_insert_with(Instant::now);
         if self.is_full() { self.flush() } else { Ok(()) }
@@ -312,6 +375,7 @@ impl FollowedLog {
     /// Makes pieces of the rows that wait, and says how far that is.
     fn flush(&mut self) -> Result<(), SourceError> {
         self.waiting_since = None;
+        self.told_at = Instant::now();
         let rank = self.place.rank();
         if rank == self.told {
             return Ok(());
@@ -341,152 +405,27 @@ impl FollowedLog {
     }
 }
 
-/// Whether the log says the names of the columns; else they are `@0`, `@1`, ….
-fn is_named(row: &BinlogRow) -> bool {
-    row.columns_ref().first().is_some_and(|column| !column.name_ref().starts_with(b"@"))
-}
-
-/// Adds what became of a row: a key that changed is a deletion and a new row.
-fn push_change(followed: &mut Followed, before: Option<&BinlogRow>, after: Option<&BinlogRow>) {
-    let Followed { shape, wanted, rows, .. } = followed;
-    let key: Vec<&ColumnShape> =
-        shape.columns.iter().filter(|column| wanted.key.contains(&column.source.name)).collect();
-    match (before, after) {
-        (Some(before), Some(after)) => {
-            let moved = key.iter().any(|column| {
-                let (old, new) = (cell_of(before, column), cell_of(after, column));
-                new.is_some() && old != new
-            });
-            if moved {
-                push_image(shape, Op::Delete, before, None, rows);
-            }
-            push_image(shape, Op::Put, after, Some(before), rows);
-        }
-        (None, Some(after)) => push_image(shape, Op::Put, after, None, rows),
-        (Some(before), None) => push_image(shape, Op::Delete, before, None, rows),
-        (None, None) => {}
-    }
-}
-
-type Logged<'r> = mysql_async::binlog::value::BinlogValue<'r>;
-
-/// The value of a column in a row of the log; `None` if the row does not say it.
-fn cell_of<'r>(row: &'r BinlogRow, column: &ColumnShape) -> Option<&'r Logged<'r>> {
-    let place = row.columns_ref().iter().position(|of| {
-        let name = of.name_ref();
-        match name.strip_prefix(b"@") {
-            // Left-out columns are in the log too, so places count all of the table's columns.
-            Some(number) => {
-                std::str::from_utf8(number).is_ok_and(|number| number.parse() == Ok(column.place))
-            }
-            None => name == column.source.name.as_bytes(),
-        }
-    })?;
-    row.as_ref(place)
-}
-
-/// Adds a row. What the log leaves out of an update is what it was; the key is taken from before.
-fn push_image(
-    shape: &TableShape,
-    op: Op,
-    row: &BinlogRow,
-    before: Option<&BinlogRow>,
-    rows: &mut CopiedRows,
-) {
-    rows.start(op);
-    for column in &shape.columns {
-        let is_key = shape.key.contains(&column.source.name);
-        let said = cell_of(row, column);
-        let said = said.or_else(|| before.filter(|_| is_key).and_then(|row| cell_of(row, column)));
-        match said {
-            Some(value) => push_logged(value, column, rows),
-            None if op == Op::Put && before.is_some() => rows.push(Cell::Unchanged),
-            None => rows.push(Cell::Null),
-        }
-    }
-}
-
-/// The first words of a statement, without comments and quotes.
-struct Words(Vec<String>);
-
-impl Words {
-    fn of(statement: &str) -> Words {
-        let mut rest = statement.trim_start();
-        loop {
-            if let Some(comment) = rest.strip_prefix("/*") {
-                rest = comment.split_once("*/").map_or("", |(_, rest)| rest).trim_start();
-            } else if rest.starts_with("--") || rest.starts_with('#') {
-                rest = rest.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
-            } else {
-                break;
-            }
-        }
-        let mut words: Vec<String> = Vec::new();
-        let mut word = String::new();
-        let mut in_quotes = false;
-        for character in rest.chars() {
-            match character {
-                '`' => in_quotes = !in_quotes,
-                _ if in_quotes => word.push(character),
-                ';' => break,
-                _ if character.is_whitespace() || character == '(' => {
-                    if !word.is_empty() {
-                        words.push(std::mem::take(&mut word));
-                    }
-                    if words.len() == 4 {
-                        break;
-                    }
-                }
-                _ => word.push(character),
-            }
-        }
-        if !word.is_empty() {
-            words.push(word);
-        }
-        if let Some(first) = words.first_mut() {
-            first.make_ascii_uppercase();
-        }
-        Words(words)
-    }
-
-    fn first(&self) -> &str {
-        self.0.first().map_or("", String::as_str)
-    }
-}
-
 fn unread() -> SourceError {
     SourceError::Broken("the binary log cannot be read; please report it".to_owned())
 }
 
-fn unread_row(table: &str) -> SourceError {
-    SourceError::Broken(format!("a row of `{table}` in the binary log cannot be read"))
+fn not_rows() -> SourceError {
+    SourceError::Lost(
+        "somebody wrote a statement and not its rows to the binary log: set `binlog_format = ROW`, \
+         for every session"
+            .to_owned(),
+    )
 }
 
-/// Asks the server for its log from behind what was seen.
-async fn open(mut server: Server, id: u32, seen: &Seen) -> Result<BinlogStream, SourceError> {
-    let conn = &mut server.conn;
-    let mut statements = vec!["SET @master_heartbeat_period = 5000000000".to_owned()];
-    statements.push("SET @source_heartbeat_period = 5000000000".to_owned());
-    if server.is_maria {
-        statements.push("SET @mariadb_slave_capability = 4".to_owned());
-        // Digits and dashes, read and written by us.
-        statements.push(format!("SET @slave_connect_state = '{}'", seen.to_text()));
-        statements.push("SET @slave_gtid_strict_mode = 0".to_owned());
-        statements.push("SET @slave_gtid_ignore_duplicates = 0".to_owned());
-    }
-    for statement in statements {
-        conn.query_drop(statement).await.map_err(|error| failure(&error))?;
-    }
-    let request = BinlogStreamRequest::new(id).with_pos(4);
-    let request = match server.is_maria {
-        true => request,
-        false => request.with_gtid().with_gtid_set(seen.to_sids()),
-    };
-    server.conn.get_binlog_stream(request).await.map_err(|error| match &error {
-        // It let us in before, so here the same words mean another thing.
-        mysql_async::Error::Server(server) if server.code == 1045 => super::no_right(),
-        _ => failure(&error),
-    })
+fn other_columns(table: &str) -> SourceError {
+    SourceError::Lost(format!(
+        "table `{table}` had other columns when it was written than it has now, and the binary log \
+         does not name them: set `binlog_row_metadata = FULL`"
+    ))
+}
+
+fn unread_row(table: &str) -> SourceError {
+    SourceError::Broken(format!("a row of `{table}` in the binary log cannot be read"))
 }
 
 #[async_trait::async_trait]
@@ -534,19 +473,5 @@ impl Follow for FollowedLog {
         let now = u32::try_from(chrono::Utc::now().timestamp()).unwrap_or(u32::MAX);
         let behind = if self.newest == 0 { 0 } else { now.saturating_sub(self.newest) };
         Lag { time: Some(Duration::from_secs(u64::from(behind))), waiting: None, ..Lag::default() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_words_of_statements() {
-        let first = |text: &str| Words::of(text).0.into_iter().take(3).collect::<Vec<_>>();
-        assert_eq!(first("/* app */ truncate  table `a b`"), ["TRUNCATE", "table", "a b"]);
-        assert_eq!(first("TRUNCATE shop.t;"), ["TRUNCATE", "shop.t"]);
-        assert_eq!(first("-- x\nALTER TABLE t(a)"), ["ALTER", "TABLE", "t"]);
-        assert_eq!(first(""), [] as [&str; 0]);
     }
 }

@@ -1,10 +1,11 @@
 //! Values of a result or of the binary log as cells. The two differ: an enum is a label in the one
 //! and a number in the other, text is in our character set in the one and in its own in the other.
 
+use super::json;
 use super::place::uuid;
 use super::schema::{Charset, ColumnShape, Kind};
 use crate::files::text_of;
-use crate::{Cell, CopiedRows};
+use crate::{Cell, CopiedRows, SourceError};
 use chrono::NaiveDate;
 use mysql_async::Value;
 use mysql_async::binlog::value::BinlogValue;
@@ -27,18 +28,34 @@ pub(super) fn push_result(value: &Value, column: &ColumnShape, rows: &mut Copied
 }
 
 /// Adds a value of the binary log.
-pub(super) fn push_logged(value: &BinlogValue<'_>, column: &ColumnShape, rows: &mut CopiedRows) {
-    let value = match value {
-        BinlogValue::Value(value) => value,
+///
+/// # Errors
+/// If the log does not say the value.
+pub(super) fn push_logged(
+    value: &BinlogValue<'_>,
+    column: &ColumnShape,
+    rows: &mut CopiedRows,
+) -> Result<(), SourceError> {
+    let name = &column.source.name;
+    match value {
+        BinlogValue::Value(value) => push_plain(value, column, rows),
         BinlogValue::Jsonb(json) => {
-            return match serde_json::Value::try_from(json.clone()) {
-                Ok(json) => rows.push_json(&json.to_string()),
-                Err(_) => rows.push(Cell::Null),
-            };
+            let text = json::text_of(json).map_err(|_| {
+                SourceError::Broken(format!("JSON of `{name}` in the binary log cannot be read"))
+            })?;
+            rows.push_json(&text);
         }
-        // Parts of JSON are sent only where the server was told to; it is checked that it was not.
-        BinlogValue::JsonDiff(_) => return rows.push(Cell::Unchanged),
-    };
+        BinlogValue::JsonDiff(_) => {
+            return Err(SourceError::Lost(format!(
+                "somebody wrote only parts of the JSON in `{name}` to the binary log: set \
+                 `binlog_row_value_options = ''`, for every session"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn push_plain(value: &Value, column: &ColumnShape, rows: &mut CopiedRows) {
     match (value, &column.kind) {
         (Value::Bytes(text), Kind::Text(charset)) => rows.push_text(&decoded(text, *charset)),
         (Value::Bytes(text), Kind::Json) => push_json(&decoded(text, Charset::Utf8), rows),
@@ -244,7 +261,7 @@ mod tests {
     fn logged(value: Value, kind: Kind) -> (Cell, Option<String>) {
         let mut rows = CopiedRows::new(1);
         rows.start(Op::Put);
-        push_logged(&BinlogValue::Value(value), &of(kind), &mut rows);
+        push_logged(&BinlogValue::Value(value), &of(kind), &mut rows).unwrap();
         let cell = rows.row(0)[0];
         (cell, rows.text(cell).map(str::to_owned))
     }

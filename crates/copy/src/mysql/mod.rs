@@ -10,9 +10,13 @@
 
 mod binlog;
 mod cells;
+mod image;
+mod json;
 mod place;
 mod schema;
+mod server;
 mod snapshot;
+mod statement;
 
 #[cfg(test)]
 mod tests;
@@ -26,9 +30,10 @@ use crate::{
 use binlog::FollowedLog;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts};
-use place::{Place, Seen};
+use place::Place;
 use schema::{Charset, Kind, TableShape, quoted};
 use serde::Deserialize;
+use server::{Server, check_log, failure, seen_now};
 use snapshot::TablesSnapshot;
 use std::fmt;
 use std::sync::Arc;
@@ -157,6 +162,9 @@ impl MysqlSource {
                 "SET SESSION TRANSACTION READ ONLY".to_owned(),
             ]);
         if self.place.tls {
+            // The library takes what the process has, and breaks off where nobody chose: two are
+            // linked. It fails if somebody chose already, which is as good.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let roots = self.trust.pem().to_vec().into();
             let tls =
                 SslOpts::default().with_root_certs(vec![roots]).with_disable_built_in_roots(true);
@@ -169,6 +177,11 @@ impl MysqlSource {
         let version: Option<String> =
             conn.query_first("SELECT VERSION()").await.map_err(|error| failure(&error))?;
         let is_maria = version.is_some_and(|version| version.contains("MariaDB"));
+        if !is_maria {
+            // Else it counts rows once a day, and a table that was filled since is one range.
+            let counted = "SET SESSION information_schema_stats_expiry = 0";
+            conn.query_drop(counted).await.map_err(|error| failure(&error))?;
+        }
         Ok(Server { conn, is_maria })
     }
 
@@ -189,12 +202,6 @@ impl MysqlSource {
         }
         Ok(shapes)
     }
-}
-
-/// A connection, and whose it is.
-struct Server {
-    conn: Conn,
-    is_maria: bool,
 }
 
 fn no_table(name: &str) -> SourceError {
@@ -311,115 +318,4 @@ fn too_many_servers() -> SourceError {
         "the set of transactions of the server is too long to be kept: it knows too many servers"
             .to_owned(),
     )
-}
-
-/// The transactions that are in the binary log and visible.
-async fn seen_now(server: &mut Server) -> Result<Seen, SourceError> {
-    let unread = || SourceError::Broken("the server's transactions cannot be read".to_owned());
-    let conn = &mut server.conn;
-    if !server.is_maria {
-        // A transaction is added here after its rows are visible.
-        let executed: Option<String> = conn
-            .query_first("SELECT @@GLOBAL.gtid_executed")
-            .await
-            .map_err(|error| failure(&error))?;
-        return Seen::sets(&executed.unwrap_or_default().replace('\n', "")).ok_or_else(unread);
-    }
-    // Here it is the other way round, so the place is taken from a view that knows its own.
-    for statement in [
-        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-        "START TRANSACTION WITH CONSISTENT SNAPSHOT",
-    ] {
-        conn.query_drop(statement).await.map_err(|error| failure(&error))?;
-    }
-    let place: Vec<(String, String)> = conn
-        .query("SHOW STATUS LIKE 'binlog_snapshot_%'")
-        .await
-        .map_err(|error| failure(&error))?;
-    let of = |name: &str| {
-        place.iter().find(|(of, _)| of.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
-    };
-    let file = of("Binlog_snapshot_file").ok_or_else(unread)?;
-    let at: u64 =
-        of("Binlog_snapshot_position").and_then(|at| at.parse().ok()).ok_or_else(unread)?;
-    let gtids: Option<Option<String>> = conn
-        .exec_first("SELECT BINLOG_GTID_POS(?, ?)", (file, at))
-        .await
-        .map_err(|error| failure(&error))?;
-    conn.query_drop("COMMIT").await.map_err(|error| failure(&error))?;
-    Seen::domains(&gtids.flatten().unwrap_or_default()).ok_or_else(unread)
-}
-
-/// Whether the server writes a binary log that can be followed.
-async fn check_log(server: &mut Server) -> Result<(), SourceError> {
-    let is_maria = server.is_maria;
-    let mut variable = async |name: &str| -> Result<String, SourceError> {
-        let value: Option<Option<String>> = server
-            .conn
-            .query_first(format!("SELECT CAST(@@GLOBAL.{name} AS CHAR)"))
-            .await
-            .map_err(|error| failure(&error))?;
-        let value = value.flatten().unwrap_or_default().to_ascii_uppercase();
-        Ok(if value == "1" { "ON".to_owned() } else { value })
-    };
-    let must = |name: &str, value: &str| {
-        Err(SourceError::Refused(format!("the server has to be set to `{name} = {value}`")))
-    };
-    if variable("log_bin").await? != "ON" {
-        return must("log_bin", "ON");
-    }
-    if variable("binlog_format").await? != "ROW" {
-        return must("binlog_format", "ROW");
-    }
-    if is_maria {
-        return match variable("log_bin_compress").await?.as_str() {
-            "ON" => must("log_bin_compress", "OFF"),
-            _ => Ok(()),
-        };
-    }
-    if variable("gtid_mode").await? != "ON" {
-        return must("gtid_mode", "ON");
-    }
-    if variable("binlog_row_value_options").await?.contains("PARTIAL_JSON") {
-        return must("binlog_row_value_options", "''");
-    }
-    Ok(())
-}
-
-fn no_right() -> SourceError {
-    SourceError::Refused(
-        "the user lacks a right: grant SELECT on the tables, and REPLICATION SLAVE and REPLICATION \
-         CLIENT (MariaDB: BINLOG MONITOR) on *.*"
-            .to_owned(),
-    )
-}
-
-/// Says what went wrong without the words of the server: they quote rows and statements.
-fn failure(error: &mysql_async::Error) -> SourceError {
-    use mysql_async::Error;
-    match error {
-        Error::Server(error) => match error.code {
-            1045 | 1044 | 1698 | 1862 => {
-                SourceError::Refused("the server refuses the user or the password".to_owned())
-            }
-            1049 => SourceError::Refused("there is no such database".to_owned()),
-            1142 | 1143 | 1227 | 1370 => no_right(),
-            1146 => SourceError::Refused("a table is gone".to_owned()),
-            1236 => SourceError::Lost(
-                "the server has purged the part of the binary log that comes next".to_owned(),
-            ),
-            1040 | 1053 | 1203 | 1205 | 1213 | 1226 | 1317 | 3024 => {
-                SourceError::Unreachable("the server is busy or going down".to_owned())
-            }
-            code => SourceError::Unreachable(format!("the server answered with error {code}")),
-        },
-        Error::Io(mysql_async::IoError::Tls(_)) => {
-            SourceError::Refused("the server shows a certificate that is not trusted".to_owned())
-        }
-        Error::Io(_) => SourceError::Unreachable("the connection to the server broke".to_owned()),
-        Error::Driver(_) => {
-            SourceError::Unreachable("the server did not answer as expected".to_owned())
-        }
-        _ => SourceError::Broken("the server cannot be spoken to".to_owned()),
-    }
 }

@@ -1,6 +1,6 @@
 //! Tables and columns as the server describes them.
 
-use super::failure;
+use super::server::failure;
 use crate::{ColumnType, SourceColumn, SourceError};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -22,6 +22,15 @@ pub(super) struct ColumnShape {
     /// Its place among all columns of the table.
     pub(super) place: usize,
     pub(super) kind: Kind,
+}
+
+impl ColumnShape {
+    /// Whether `binlog_row_image = NOBLOB` leaves it out where a statement did not set it.
+    pub(super) fn is_left_out_by_noblob(&self) -> bool {
+        let native = self.source.native.to_ascii_lowercase();
+        ["text", "blob", "json"].iter().any(|word| native.contains(word))
+            || matches!(self.kind, Kind::Geometry)
+    }
 }
 
 /// How the values of a column are read.

@@ -2,7 +2,8 @@
 
 use super::cells::push_result;
 use super::schema::{ColumnShape, Kind, TableShape, quoted};
-use super::{MysqlSource, Server, failure, no_table};
+use super::server::failure;
+use super::{MysqlSource, Server, no_table};
 use crate::{CopiedRows, Layout, Piece, Position, Range, Snapshot, SourceError};
 use model::Op;
 use mysql_async::prelude::Queryable;

@@ -11,8 +11,6 @@ const AIM_MS: f64 = 20.0;
 /// Sums of floats are added up in another order.
 const FLOAT_OFF_MAX: f64 = 1e-9;
 const DAY_MS: i64 = 86_400_000;
-/// Tiles count as made when there were no more of them for so many looks, some seconds apart.
-const LOOKS: u32 = 3;
 
 /// Asks each metric, whole and by its first dimension, hot, and compares both answers.
 pub(crate) fn run(server: &Server, fleet: &Fleet, repeat: usize, only: &str) -> Result<()> {
@@ -99,16 +97,9 @@ fn measured(
 
 /// Waits until segments get no more tiles, and says how many have some.
 pub(crate) fn wait_for_tiles(server: &Server) -> Result<()> {
-    let mut before = None;
-    let mut looks = 0;
-    while looks < LOOKS {
-        let settled = server.settled_disk()?;
-        let now = (server.segments_and_tiles()?, settled.total);
-        looks = if before == Some(now) { looks + 1 } else { 0 };
-        before = Some(now);
-    }
+    let settled = server.settled_disk()?;
     let (segments, tiles) = server.segments_and_tiles()?;
-    let bytes = server.settled_disk()?.folders.get("segments").copied().unwrap_or(0);
+    let bytes = settled.folders.get("segments").copied().unwrap_or(0);
     println!(
         "{segments} segments, {tiles} with tiles (tables without metrics have none); {:.1} MB, of \
          which tiles {:.1} MB",

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 /// It must be ready within this time.
 const START_WAIT: Duration = Duration::from_secs(120);
-/// Background work counts as done when the folder has not changed for this long,
-const QUIET: Duration = Duration::from_secs(6);
-/// or after this time.
-const SETTLE_WAIT: Duration = Duration::from_secs(300);
+/// Background work counts as done when the folder has not changed for this long, which is longer
+/// than the store lets a table be before it makes tiles, …
+const QUIET: Duration = Duration::from_secs(15);
+/// … and the process hardly computed, in ticks of a hundredth of a second of one core …
+const IDLE_TICKS_MAX: u64 = 100;
+/// … or after this time.
+const SETTLE_WAIT: Duration = Duration::from_secs(900);
 
 /// The measured program. Killed when dropped.
 pub(crate) struct Server {
@@ -156,20 +159,32 @@ impl Server {
         Ok(kib.parse::<f64>()? / 1024.0)
     }
 
+    /// What the process computed so far, in hundredths of a second of one core.
+    fn ticks(&self) -> Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name before may hold anything; 14 and 15 are time in the program and for it.
+        let (_, fields) = stat.rsplit_once(')').context("no stat")?;
+        let ticks = |place: usize| fields.split_whitespace().nth(place)?.parse::<u64>().ok();
+        Ok(ticks(11).zip(ticks(12)).map(|(user, system)| user + system).context("no times")?)
+    }
+
     /// Waits for background work, then adds the files up.
     pub(crate) fn settled_disk(&self) -> Result<OnDisk> {
         let start = Instant::now();
-        let mut last = self.disk()?;
+        let mut last = (self.disk()?, self.ticks()?);
         let mut since = Instant::now();
-        while since.elapsed() < QUIET && start.elapsed() < SETTLE_WAIT {
-            std::thread::sleep(Duration::from_millis(500));
-            let now = self.disk()?;
-            if now.folders != last.folders {
-                since = Instant::now();
+        while since.elapsed() < QUIET {
+            if start.elapsed() > SETTLE_WAIT {
+                bail!("the server was still at work after {} s", SETTLE_WAIT.as_secs());
             }
-            last = now;
+            std::thread::sleep(Duration::from_millis(500));
+            let (disk, ticks) = (self.disk()?, self.ticks()?);
+            if disk.folders != last.0.folders || ticks > last.1 + IDLE_TICKS_MAX {
+                since = Instant::now();
+                last = (disk, ticks);
+            }
         }
-        Ok(last)
+        Ok(last.0)
     }
 
     fn disk(&self) -> Result<OnDisk> {

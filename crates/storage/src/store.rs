@@ -57,6 +57,9 @@ pub struct StoreSettings {
     pub flush_bytes: usize,
     /// … or when its oldest row waited this long.
     pub flush_after: Duration,
+    /// What was flushed gets its tiles in the background once its table was not flushed for this
+    /// long: while rows pour in, a merge is about to take it.
+    pub tile_after: Duration,
     /// Decoded columns kept in memory.
     pub column_cache_bytes: usize,
     /// Decrypted frames kept in memory.
@@ -100,6 +103,7 @@ impl StoreSettings {
             flush_rows: 200_000,
             flush_bytes: 96 * 1024 * 1024,
             flush_after: Duration::from_secs(30),
+            tile_after: Duration::from_secs(10),
             column_cache_bytes: 1024 * 1024 * 1024,
             frame_cache_bytes: 128 * 1024 * 1024,
             held_file_bytes: 16 << 30,
@@ -244,6 +248,8 @@ pub(crate) struct State {
     pub(crate) dropped: bool,
     /// When the oldest row in the buffer came.
     pub(crate) oldest: Option<std::time::Instant>,
+    /// When the buffer last became a segment.
+    pub(crate) flushed: Option<std::time::Instant>,
 }
 
 /// A segment of the table now.
@@ -382,7 +388,8 @@ impl Store {
         &self.inner
     }
 
-    /// Has tiles made from now on: with every new segment, and in the background for older ones.
+    /// Has tiles made from now on: with every segment that a merge makes, and in the background for
+    /// those that lack some.
     /// Call it again, or [`Store::tiles_changed`], when other tiles are wanted.
     pub fn make_tiles_with(&self, maker: Arc<dyn TileMaker>) {
         *self.inner.tile_maker.write() = Some(maker);
@@ -394,13 +401,13 @@ impl Store {
         self.inner.wake_workers();
     }
 
-    /// Makes all tiles that older segments lack. The background does the same by itself.
+    /// Makes all tiles that segments lack. The background does the same by itself, in time.
     ///
     /// # Errors
     /// If the disk fails or a segment cannot be read.
     pub fn tile(&self) -> Result<(), StoreError> {
         for table in self.inner.all() {
-            while self.inner.tile(&table)? {}
+            while self.inner.tile(&table, Duration::ZERO)? {}
         }
         Ok(())
     }
@@ -1064,6 +1071,7 @@ impl TableStore {
                 closing: false,
                 dropped: false,
                 oldest: None,
+                flushed: None,
             }),
             turn: Condvar::new(),
             indexing: Mutex::new(()),

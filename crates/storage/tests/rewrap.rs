@@ -28,6 +28,7 @@ fn fill(house: &House) -> Arc<Table> {
     house.store.flush().unwrap();
     put(house, &table, &["c", "a"]);
     house.store.flush().unwrap();
+    house.store.tile().unwrap();
     put(house, &table, &["d"]);
     table
 }

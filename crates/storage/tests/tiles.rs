@@ -10,6 +10,7 @@ use protection::keys::KeyRing;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use storage::disk::RealDisk;
 
 fn open(office: &Arc<Office>, dir: &Path) -> House {
@@ -32,7 +33,7 @@ fn tile_files(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn tiles_are_made_with_the_segment_and_later_for_older_ones() {
+fn tiles_are_made_with_merges_and_later_for_what_lacks_them() {
     let office = Office::new(Arc::new(KeyRing::in_memory()));
     let folder = house::folder();
     let house = open(&office, folder.path());
@@ -44,10 +45,10 @@ fn tiles_are_made_with_the_segment_and_later_for_older_ones() {
     house.store.make_tiles_with(Summing::of(&["sum", "worthless"]));
     put(&house, &table, &["c", "d"]);
     house.store.flush().unwrap();
-    assert_eq!(house.tiled(&table, "sum"), 1, "of the new segment");
-    assert_eq!(house.tiled(&table, "worthless"), 0);
+    assert_eq!(house.tiled(&table, "sum"), 0, "a merge may be about to take it");
     house.store.tile().unwrap();
     assert_eq!(house.tiled(&table, "sum"), 2, "of the older one, too");
+    assert_eq!(house.tiled(&table, "worthless"), 0);
 
     // Declared anew: what is not wanted any more goes, what stays is not made again.
     house.store.make_tiles_with(Summing::of(&["other", "sum"]));
@@ -69,6 +70,7 @@ fn deleted_rows_a_ruling_and_a_merge_make_old_tiles_count_no_more() {
     house.store.flush().unwrap();
     put(&house, &table, &["d"]);
     house.store.flush().unwrap();
+    house.store.tile().unwrap();
     assert_eq!(house.tiled(&table, "sum"), 2);
 
     house.store.append(table.id, house.seal(&table, delete(&["a", "b"])), &[]).unwrap();
@@ -95,6 +97,7 @@ fn damaged_cut_and_swapped_tiles_are_not_served_and_made_anew() {
         put(&house, &table, ids);
         house.store.flush().unwrap();
     }
+    house.store.tile().unwrap();
     let documents = house.documents(&table);
     drop(house);
     let [first, second] = tile_files(folder.path()).try_into().unwrap();
@@ -125,4 +128,48 @@ fn damaged_cut_and_swapped_tiles_are_not_served_and_made_anew() {
     let house = open(&office, folder.path());
     assert_eq!(tile_files(folder.path()).len(), 2);
     assert_eq!(house.tiled(&table, "sum"), 2);
+}
+
+/// Waits until as many views have a tile.
+fn wait_for_tiles(house: &House, table: &Arc<Table>, wanted: usize) {
+    let start = Instant::now();
+    while house.tiled(table, "sum") < wanted {
+        assert!(start.elapsed() < Duration::from_secs(60), "no tiles were made");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn the_background_leaves_what_was_flushed_alone_while_rows_pour_in() {
+    let office = Office::new(Arc::new(KeyRing::in_memory()));
+    let folder = house::folder();
+    let busy_for = |quiet: Duration| {
+        House::open_with(&office, folder.path(), Arc::new(RealDisk), move |settings| {
+            settings.background = true;
+            settings.tile_after = quiet;
+        })
+        .unwrap()
+    };
+    let house = busy_for(Duration::from_secs(3_600));
+    let table = house.store.create_table(events_table()).unwrap();
+    house.store.make_tiles_with(Summing::of(&["sum"]));
+    // Eight of them become one, which has tiles from the start.
+    for n in 0..8 {
+        put(&house, &table, &[&format!("row {n}")]);
+        house.store.flush().unwrap();
+    }
+    wait_for_tiles(&house, &table, 1);
+    put(&house, &table, &["late"]);
+    house.store.flush().unwrap();
+    // The background looks five times a second.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(house.tiled(&table, "sum"), 1, "the merged one alone");
+    drop(house);
+
+    // Nobody flushes any more: each of them gets its own.
+    let house = busy_for(Duration::ZERO);
+    let views = house.snapshot(&table).views().len();
+    assert_eq!(views, 2);
+    house.store.make_tiles_with(Summing::of(&["sum"]));
+    wait_for_tiles(&house, &table, views);
 }

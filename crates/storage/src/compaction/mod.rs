@@ -71,7 +71,6 @@ impl Inner {
                 self.record(&table, id, rules, &written, 0)
             })?),
         };
-        live.iter().for_each(|live| self.tile_new(&table, live));
 
         // 2. The commit; then memory follows.
         let mut state = store.state.lock();
@@ -103,6 +102,7 @@ impl Inner {
         state.buffer.forget(batches.len());
         state.generation += 1;
         state.oldest = (!state.buffer.is_empty()).then(std::time::Instant::now);
+        state.flushed = Some(std::time::Instant::now());
         for (id, dead) in deletes {
             let mut segments = state.segments.iter_mut();
             if let Some(live) = segments.find(|live| live.record.id == id) {

@@ -1,4 +1,5 @@
-//! When tiles are made: with the segment, or behind everybody's back for older ones.
+//! When tiles are made: with a segment that a merge makes, or behind everybody's back for those
+//! that were flushed and for older ones.
 
 use super::{TileFile, TileMaker, Tiles};
 use crate::StoreError;
@@ -12,6 +13,7 @@ use crate::store::{
 use model::{SegmentId, Table, TableId};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Inner {
     /// Whoever makes tiles, if somebody does.
@@ -30,8 +32,9 @@ impl Inner {
         }
     }
 
-    /// Makes the tiles of one older segment that lacks some; says whether there was one.
-    pub(crate) fn tile(&self, store: &TableStore) -> Result<bool, StoreError> {
+    /// Makes the tiles of one segment that lacks some; says whether there was one. Passes over what
+    /// was only flushed while the table was flushed less than `quiet` ago.
+    pub(crate) fn tile(&self, store: &TableStore, quiet: Duration) -> Result<bool, StoreError> {
         let Some(maker) = self.tile_maker() else { return Ok(false) };
         // The owner's: a segment must not be merged away while its tiles are written.
         let _owner = store.owner.lock();
@@ -40,7 +43,9 @@ impl Inner {
             if state.dropped {
                 return Ok(false);
             }
-            (Arc::clone(&state.table), state.segments.clone())
+            let is_busy = state.flushed.is_some_and(|flushed| flushed.elapsed() < quiet);
+            let segments = state.segments.iter().filter(|live| !is_busy || live.record.level > 0);
+            (Arc::clone(&state.table), segments.cloned().collect::<Vec<_>>())
         };
         for live in &segments {
             if self.tile_segment(&*maker, &table, live)? {

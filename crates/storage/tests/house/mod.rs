@@ -102,12 +102,23 @@ impl House {
         disk: Arc<dyn Disk>,
         background: bool,
     ) -> Result<House, StoreError> {
+        House::open_with(office, dir, disk, |settings| settings.background = background)
+    }
+
+    /// The same with other settings than a test's usual ones.
+    pub(crate) fn open_with(
+        office: &Arc<Office>,
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        set: impl FnOnce(&mut StoreSettings),
+    ) -> Result<House, StoreError> {
         let (keys, clock) = (Arc::clone(&office.keys), Arc::clone(&office.clock));
         let mut settings =
             StoreSettings::new(dir, disk, Arc::clone(&keys), Arc::clone(&clock) as Arc<dyn Clock>);
-        settings.background = background;
+        settings.background = false;
         settings.flush_rows = 1_000_000;
         settings.sealer = Arc::clone(&office.sealer);
+        set(&mut settings);
         let store = Store::open(settings)?;
         Ok(House { store, keys, clock, office: Arc::clone(office) })
     }

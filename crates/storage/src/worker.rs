@@ -45,7 +45,9 @@ impl Workers {
                 Ok(())
             });
             let tiled = inner.each_table("tile", |table| {
-                while !inner.stopping.load(Ordering::Acquire) && inner.tile(table, inner.settings.tile_after)? {
+                while !inner.stopping.load(Ordering::Acquire)
+                    && inner.tile(table, inner.settings.tile_after)?
+                {
                     inner.compact(table)?;
                 }
                 Ok(())

@@ -42,6 +42,11 @@ pub(super) struct Cut {
 }
 
 impl TileDefinition {
+    /// Measure, condition and time: of the tiles of one family some can be made of others.
+    pub(super) fn family(&self) -> (Option<String>, String) {
+        (prefix(&self.measure, &[&self.filter]), self.time.clone())
+    }
+
     /// What is kept of it, finer ones before coarser ones; nothing if the measure has no tiles.
     pub(super) fn cuts(&self) -> Vec<(String, Cut)> {
         let Some(prefix) = prefix(&self.measure, &[&self.filter]) else { return Vec::new() };

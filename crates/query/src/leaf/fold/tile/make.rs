@@ -11,6 +11,7 @@ use crate::{Cancel, Group, GroupBy, Interval, Limits, Measure, MeasureOf, QueryE
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryConsumer, MemoryPool};
 use model::{Table, TableId};
 use parking_lot::Mutex;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,8 @@ struct Asked {
 /// What is wanted of one table as it is.
 struct Known {
     table: Arc<Table>,
+    /// Those of one family beside each other, with most dimensions first: the tiles of the others
+    /// are made of theirs.
     definitions: Vec<TileDefinition>,
     /// The cut of each key, and of which definition it is.
     cuts: Vec<(String, usize, Cut)>,
@@ -83,7 +86,9 @@ impl TileSmith {
 }
 
 impl Known {
-    fn new(table: &Arc<Table>, definitions: Vec<TileDefinition>) -> Known {
+    fn new(table: &Arc<Table>, mut definitions: Vec<TileDefinition>) -> Known {
+        let order = |of: &TileDefinition| (of.family(), Reverse(of.dimensions.len()));
+        definitions.sort_by_cached_key(order);
         let mut cuts: Vec<(String, usize, Cut)> = Vec::new();
         let all = definitions.iter().enumerate();
         for (number, (key, cut)) in
@@ -106,27 +111,28 @@ impl TileMaker for TileSmith {
     fn make(&self, view: &Arc<View>, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
         let known = self.known(view.table());
         let mut made: HashMap<&str, Vec<u8>> = HashMap::new();
-        for (number, definition) in known.definitions.iter().enumerate() {
-            let is_wanted =
-                |(key, of, _): &&(String, usize, Cut)| *of == number && keys.contains(key);
-            let cuts: Vec<&(String, usize, Cut)> = known.cuts.iter().filter(is_wanted).collect();
-            let mut tiles = Tiles { view, definition, made: Vec::new() };
-            for (key, _, cut) in cuts {
-                let tile = tiles.make(cut)?;
-                let worth =
-                    |bytes: &Vec<u8>| bytes.len() as u64 * ROWS_PER_BYTE <= u64::from(view.rows());
-                if let Some(bytes) = tile.map(Tile::to_bytes).filter(worth) {
-                    made.insert(key, bytes);
-                }
+        let mut tiles: Option<Tiles<'_>> = None;
+        for (key, number, cut) in known.cuts.iter().filter(|(key, ..)| keys.contains(key)) {
+            let definition = &known.definitions[*number];
+            let tiles = match &mut tiles {
+                Some(tiles) if tiles.definition.family() == definition.family() => tiles,
+                other => other.insert(Tiles { view, definition, made: Vec::new() }),
+            };
+            let tile = tiles.make(cut)?;
+            let worth =
+                |bytes: &Vec<u8>| bytes.len() as u64 * ROWS_PER_BYTE <= u64::from(view.rows());
+            if let Some(bytes) = tile.map(Tile::to_bytes).filter(worth) {
+                made.insert(key, bytes);
             }
         }
         Ok(keys.iter().map(|key| made.remove(key.as_str())).collect())
     }
 }
 
-/// The tiles of one definition over one view.
+/// The tiles of one family over one view.
 struct Tiles<'a> {
     view: &'a Arc<View>,
+    /// One of the family: all have its measure, condition and time.
     definition: &'a TileDefinition,
     /// Kept or not: coarser ones are made of finer ones.
     made: Vec<(Cut, Tile)>,

@@ -280,6 +280,7 @@ fn hundreds(house: &House, table: &Arc<Table>, shift: i64) {
     let documents: Vec<Document> = (0..4_000).map(|at| document(&event(at))).collect();
     house.put(table, &documents);
     house.store.flush().unwrap();
+    house.store.tile().unwrap();
 }
 
 fn per_day(filter: Filter, measure: Measure) -> Question {
@@ -403,6 +404,33 @@ fn bytes_are_read_as_they_were_written_and_damage_is_noticed() {
         assert_eq!(tile.to_bytes(), bytes, "{key}");
         for end in 0..bytes.len() {
             assert!(Tile::from_bytes(&bytes[..end], grain).is_none(), "{key} cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn tiles_made_of_those_of_their_family_are_what_the_rows_give() {
+    let house = House::new();
+    let table = house.table(true);
+    hundreds(&house, &table, 0);
+    let scope = house.scope(std::slice::from_ref(&table), Vec::new());
+    let view = &scope.snapshot.views()[0];
+    for of in 0..10 {
+        let few = declared(measure(of));
+        let many = TileDefinition {
+            dimensions: ["kind", "ok", "tags"].map(str::to_owned).to_vec(),
+            ..few.clone()
+        };
+        let alone = smith(vec![few.clone()]);
+        let keys = alone.wanted(view.table());
+        let of_rows = alone.make(view, &keys).unwrap();
+        let both = smith(vec![few, many]);
+        let all = both.wanted(view.table());
+        assert!(all.len() > keys.len());
+        let made = both.make(view, &all).unwrap();
+        for (key, of_rows) in keys.iter().zip(of_rows) {
+            let place = all.iter().position(|other| other == key).unwrap();
+            assert_eq!(made[place], of_rows, "{key}");
         }
     }
 }

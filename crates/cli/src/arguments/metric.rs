@@ -44,7 +44,7 @@ pub(crate) struct MetricExport {
 }
 
 /// A form for other programs.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ExportForm {
     /// Open Semantic Interchange, YAML
     Osi,

@@ -4,12 +4,12 @@ use crate::file::{CopyFile, FileError, check_name};
 use crate::live::{Doing, Live};
 use crate::plan::{self, PlanRequest, Planned};
 use crate::runner;
-use crate::state::{StoredCopy, StoredRun, StoredSignature, StoredVersion};
+use crate::signing::Behind;
+use crate::state::{StoredCopy, StoredRun, StoredVersion};
 use crate::transform::is_over;
 use crate::watch::watch_paused;
-use crate::{Lag, Refusal, registry, status, store, verify};
+use crate::{Lag, Refusal, page, registry, signing, status, verify};
 use engine::{Caller, CopyOutcome, Engine, EngineError};
-use model::Class;
 use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -24,8 +24,8 @@ const STOP_WAIT: Duration = Duration::from_secs(60);
 /// The copies of a node. They run on threads of their own, so that no method is asynchronous; it
 /// must not be made or dropped on an asynchronous thread.
 pub struct Copies {
-    engine: Arc<Engine>,
-    copies: Mutex<BTreeMap<String, Arc<Copy>>>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) copies: Mutex<BTreeMap<String, Arc<Copy>>>,
     runtime: Mutex<Option<Runtime>>,
 }
 
@@ -96,103 +96,6 @@ impl Copies {
         plan::write(&self.engine, caller, &file, &looked, request)
     }
 
-    /// Proposes a file: the first, or a new version. It runs when it is signed and started.
-    ///
-    /// # Errors
-    /// 403 without the right to copy, 400 with the line of the first mistake: also for a column
-    /// that nothing uses and that has no purpose.
-    pub fn propose(&self, caller: &Caller, yaml: &str) -> Result<Json, EngineError> {
-        self.engine.may_copy(caller)?;
-        let file = CopyFile::parse(yaml).map_err(wrong)?;
-        if file.tables.is_empty() {
-            let message = "no table is copied; let `clerestory copy plan` propose some".to_owned();
-            return Err(wrong(FileError { line: 1, message }));
-        }
-        plan::check_purposes(&self.engine, caller, &file).map_err(wrong)?;
-        registry::open(&file.kind, &file.settings, &file.name, None)
-            .map_err(EngineError::illegal_argument)?;
-        self.check_targets(&file)?;
-        let targets: Vec<String> = file.tables.iter().map(|table| table.to.clone()).collect();
-        self.engine.record_copy(caller, &file.name, "proposed", &targets)?;
-        let at = self.engine.now().0;
-        let version =
-            StoredVersion { yaml: yaml.to_owned(), by: caller.name().to_owned(), at, signed: None };
-        let copy = {
-            let mut copies = self.copies.lock();
-            let copy = copies.entry(file.name.clone()).or_insert_with(|| {
-                let stored = StoredCopy { made_at: at, versions: Vec::new(), run: None };
-                Arc::new(Copy::new(&self.engine, &file.name, stored))
-            });
-            Arc::clone(copy)
-        };
-        let number = copy.edit(|stored| {
-            match stored.versions.last_mut() {
-                // The same again, or one that nobody signed yet.
-                Some(last) if last.yaml == yaml && last.signed.is_some() => {}
-                Some(last) if last.signed.is_none() => *last = version,
-                _ => stored.versions.push(version),
-            }
-            stored.versions.len()
-        })?;
-        let signed = copy.stored.lock().versions.last().is_some_and(|last| last.signed.is_some());
-        Ok(json!({ "copy": file.name, "version": number, "signed": signed }))
-    }
-
-    /// Signs the newest version: from then on it is a ruling. Whoever proposed it may sign it, too,
-    /// but then whatever lets more be seen than the classifier would waits for a second person.
-    ///
-    /// # Errors
-    /// 403 without the right to rule, 404 if there is no such copy, 409 if `version` is not the
-    /// newest: somebody proposed another meanwhile.
-    pub fn sign(&self, caller: &Caller, name: &str, version: usize) -> Result<Json, EngineError> {
-        self.engine.may_sign(caller, None)?;
-        let copy = self.find(name)?;
-        let newest = {
-            let stored = copy.stored.lock();
-            if version != stored.versions.len() {
-                let reason = format!(
-                    "version {version} is not the newest of `{name}`: read version {} and sign that",
-                    stored.versions.len()
-                );
-                return Err(EngineError::new(409, "status_exception", reason));
-            }
-            stored.versions[version - 1].clone()
-        };
-        if newest.signed.is_some() {
-            return Ok(json!({ "copy": name, "version": version, "signed": true, "changes": [] }));
-        }
-        let file = CopyFile::parse(&newest.yaml).map_err(wrong)?;
-        let targets: Vec<String> = file.tables.iter().map(|table| table.to.clone()).collect();
-        for table in &targets {
-            self.engine.may_sign(caller, Some(table))?;
-        }
-        self.engine.record_copy(caller, name, &format!("version {version} signed"), &targets)?;
-        let mut changes = Vec::new();
-        for table in &file.tables {
-            // Rulings of fields that are there already; types do not matter for them.
-            let found = plan::as_described(table);
-            changes
-                .extend(self.engine.rule_copied(caller, &store::table_of(table, &found, true)?)?);
-        }
-        let signature = StoredSignature {
-            by: caller.name().to_owned(),
-            at: self.engine.now().0,
-            changes: changes.clone(),
-        };
-        copy.edit(|stored| {
-            if let Some(newest) = stored.versions.get_mut(version - 1) {
-                newest.signed = Some(signature);
-            }
-        })?;
-        // What runs goes over to the new version.
-        if copy.run().is_some_and(|run| run.paused.is_none()) {
-            self.stop_one(&copy)?;
-            copy.change(|run| run.version = version - 1).map_err(trouble)?;
-            self.start(&copy)?;
-        }
-        Ok(json!({ "copy": name, "version": version, "signed": true, "changes": changes }))
-    }
-
     /// Starts the newest signed version of a copy, or goes on with it.
     ///
     /// # Errors
@@ -214,9 +117,9 @@ impl Copies {
         self.engine.record_copy(caller, name, "started", &[])?;
         self.stop_one(&copy)?;
         let started_by = caller.name().to_owned();
+        copy.go_over_to(newest)?;
         copy.edit(|stored| {
             let run = stored.run.get_or_insert_with(StoredRun::default);
-            run.version = newest;
             run.started_by = started_by;
             run.paused = None;
         })?;
@@ -318,11 +221,13 @@ impl Copies {
         self.may_look(caller)?;
         let copy = self.find(name)?;
         let mut shown = status::of(&copy);
-        let newest = copy.stored.lock().versions.last().cloned();
-        if let Some(newest) = newest {
+        let versions = copy.stored().versions;
+        if let Some(newest) = versions.last() {
             let file = CopyFile::parse(&newest.yaml).map_err(wrong)?;
+            let more = signing::more_than_signed(&versions, versions.len() - 1, &file)?;
             shown["yaml"] = json!(newest.yaml);
-            shown["page"] = json!(crate::page::of(&file, &newest));
+            shown["page"] = json!(page::of(&file, newest, more.as_ref()));
+            shown["more"] = json!(more.map(|more| more.what));
         }
         Ok(shown)
     }
@@ -359,7 +264,7 @@ impl Copies {
         self.engine.may_copy(caller).or_else(|_| self.engine.may_sign(caller, None))
     }
 
-    fn find(&self, name: &str) -> Result<Arc<Copy>, EngineError> {
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Copy>, EngineError> {
         self.copies.lock().get(name).cloned().ok_or_else(|| {
             let reason = match check_name(name) {
                 Ok(()) => format!("there is no copy `{name}`; `clerestory copy status` names all"),
@@ -380,25 +285,6 @@ impl Copies {
         }
     }
 
-    /// Two copies do not fill one table.
-    fn check_targets(&self, file: &CopyFile) -> Result<(), EngineError> {
-        for other in self.copies.lock().values().filter(|other| other.name != file.name) {
-            let stored = other.stored.lock();
-            let Some(newest) = stored.versions.last() else { continue };
-            let Ok(theirs) = CopyFile::parse(&newest.yaml) else { continue };
-            if let Some(both) =
-                file.tables.iter().find(|ours| theirs.tables.iter().any(|t| t.to == ours.to))
-            {
-                let reason = format!(
-                    "copy `{}` fills table `{}` already; give this one another `to`",
-                    other.name, both.to
-                );
-                return Err(EngineError::illegal_argument(reason));
-            }
-        }
-        Ok(())
-    }
-
     fn clean_up(&self, copy: &Copy) -> Result<(), EngineError> {
         let newest = copy.stored.lock().versions.last().cloned();
         let Some(newest) = newest.filter(|_| copy.run().is_some()) else { return Ok(()) };
@@ -413,7 +299,7 @@ impl Copies {
         forgotten.map_err(|error| EngineError::new(502, "source_exception", error.to_string()))
     }
 
-    fn start(&self, copy: &Arc<Copy>) -> Result<(), EngineError> {
+    pub(crate) fn start(&self, copy: &Arc<Copy>) -> Result<(), EngineError> {
         copy.do_now(Doing::Planning);
         self.spawn(copy, runner::live(Arc::clone(copy)))
     }
@@ -435,7 +321,7 @@ impl Copies {
         Ok(())
     }
 
-    fn stop_one(&self, copy: &Copy) -> Result<(), EngineError> {
+    pub(crate) fn stop_one(&self, copy: &Copy) -> Result<(), EngineError> {
         copy.stop.send_replace(true);
         let task = copy.task.lock().take();
         if let Some(task) = task {
@@ -467,7 +353,7 @@ impl Drop for Copies {
 }
 
 impl Copy {
-    fn new(engine: &Arc<Engine>, name: &str, stored: StoredCopy) -> Copy {
+    pub(crate) fn new(engine: &Arc<Engine>, name: &str, stored: StoredCopy) -> Copy {
         Copy {
             name: name.to_owned(),
             made_at: stored.made_at,
@@ -489,7 +375,10 @@ impl Copy {
     }
 
     /// Changes what is kept; durable when this returns.
-    fn edit<T>(&self, change: impl FnOnce(&mut StoredCopy) -> T) -> Result<T, EngineError> {
+    pub(crate) fn edit<T>(
+        &self,
+        change: impl FnOnce(&mut StoredCopy) -> T,
+    ) -> Result<T, EngineError> {
         let mut stored = self.stored.lock();
         let mut next = stored.clone();
         let result = change(&mut next);
@@ -513,6 +402,12 @@ impl Copy {
         let stored = self.stored.lock();
         let version = stored.run.as_ref().and_then(|run| stored.versions.get(run.version));
         version.cloned().ok_or_else(|| "its file is not there any more".to_owned())
+    }
+
+    /// Who stands behind the version that runs.
+    pub(crate) fn behind(&self) -> Option<Behind> {
+        let stored = self.stored.lock();
+        signing::behind(&stored.versions, stored.run.as_ref()?.version)
     }
 
     pub(crate) fn do_now(&self, doing: Doing) {
@@ -651,16 +546,16 @@ impl Copy {
         let now = self.engine.now();
         let just = model::Timestamp(now.0 - 10_000);
         let columns = file.tables.iter().flat_map(|table| &table.columns);
-        let mut columns = columns.filter(|column| column.class != Some(Class::Secret));
-        columns.any(|column| is_over(column, now) && !is_over(column, just))
+        let mut all = columns.flat_map(|column| [column].into_iter().chain(&column.fields));
+        all.any(|column| is_over(column, now) && !is_over(column, just))
     }
 }
 
-fn wrong(error: FileError) -> EngineError {
+pub(crate) fn wrong(error: FileError) -> EngineError {
     EngineError::new(400, "parsing_exception", error.to_string())
 }
 
-fn trouble(trouble: runner::Trouble) -> EngineError {
+pub(crate) fn trouble(trouble: runner::Trouble) -> EngineError {
     match trouble {
         runner::Trouble::Later(reason) | runner::Trouble::Pause(reason) => {
             EngineError::unavailable(reason)

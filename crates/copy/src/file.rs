@@ -1,14 +1,16 @@
 //! The copy file: what is copied from where, as what, and why.
 
+mod inline;
 mod lines;
 mod ordered;
+mod raw;
 
 use crate::expression::Expression;
 use crate::{ColumnType, SourceColumn};
 use lines::Lines;
 use model::{Class, Field, FieldName, FieldType, TableName, Timestamp};
 use ordered::Ordered;
-use serde::Deserialize;
+use raw::{RawColumn, RawFile, RawTable, left_out_of};
 use serde_norway::Value;
 use std::collections::BTreeSet;
 
@@ -38,6 +40,15 @@ pub(crate) struct CopyFile {
     /// What opens it, by its name in the key ring's keeping.
     pub(crate) secret: Option<String>,
     pub(crate) tables: Vec<TablePlan>,
+    /// Tables of the source that are not copied on purpose, each with why.
+    pub(crate) left_out: Vec<(String, String)>,
+}
+
+/// An expression, and how it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) text: String,
+    pub(crate) expression: Expression,
 }
 
 /// A table of a copy file.
@@ -51,8 +62,12 @@ pub(crate) struct TablePlan {
     pub(crate) key: Option<Vec<String>>,
     /// The column that says when.
     pub(crate) time: Option<String>,
-    pub(crate) retention_ms: Option<i64>,
-    pub(crate) filter: Option<Expression>,
+    /// How long rows stay, in milliseconds and as it was written.
+    pub(crate) retention: Option<(i64, String)>,
+    /// What its source says about it, for who signs.
+    pub(crate) about: Option<String>,
+    /// Which rows.
+    pub(crate) filter: Option<Written>,
     pub(crate) columns: Vec<ColumnPlan>,
     /// Not copied, each with why.
     pub(crate) left_out: Vec<(String, String)>,
@@ -69,64 +84,17 @@ pub(crate) struct ColumnPlan {
     pub(crate) class: Option<Class>,
     pub(crate) kind: String,
     pub(crate) why: String,
+    /// What the source called its type when it was planned.
+    pub(crate) at_source: Option<String>,
     /// Its type, if the file says.
     pub(crate) ty: Option<FieldType>,
-    pub(crate) value: Option<Expression>,
+    /// Made of other columns.
+    pub(crate) value: Option<Written>,
     /// What for, where no metric uses it, and until when.
     pub(crate) purpose: Option<(String, Timestamp)>,
     /// Fields below it, where it is JSON.
     pub(crate) fields: Vec<ColumnPlan>,
     pub(crate) line: usize,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    copy: String,
-    version: Option<u32>,
-    source: Ordered<Value>,
-    #[serde(default)]
-    tables: Ordered<RawTable>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTable {
-    to: Option<String>,
-    key: Option<Vec<String>>,
-    time: Option<String>,
-    retention: Option<String>,
-    #[serde(rename = "where")]
-    filter: Option<String>,
-    #[serde(default)]
-    columns: Ordered<RawColumn>,
-    #[serde(default)]
-    left_out: Option<RawLeftOut>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawLeftOut {
-    Names(Vec<String>),
-    Reasons(Ordered<Option<String>>),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawColumn {
-    class: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    why: String,
-    to: Option<String>,
-    #[serde(rename = "type")]
-    ty: Option<String>,
-    value: Option<String>,
-    purpose: Option<String>,
-    until: Option<String>,
-    #[serde(default)]
-    fields: Ordered<RawColumn>,
 }
 
 impl CopyFile {
@@ -159,7 +127,14 @@ impl CopyFile {
             }
             tables.push(plan);
         }
-        Ok(CopyFile { name: raw.copy, kind, settings, secret, tables })
+        let left_out = left_out_of(raw.left_out);
+        if let Some((both, _)) =
+            left_out.iter().find(|(name, _)| tables.iter().any(|t| t.from == *name))
+        {
+            let message = format!("`{both}` is copied and left out; take one of them away");
+            return Err(lines.error(&["left_out"], message));
+        }
+        Ok(CopyFile { name: raw.copy, kind, settings, secret, tables, left_out })
     }
 
     pub(crate) fn table(&self, from: &str) -> Option<&TablePlan> {
@@ -182,6 +157,9 @@ fn source_of(
                 let message = "`secret` is the name that `clerestory copy secret` gave it";
                 return Err(lines.error(&["source", "secret"], message.into()));
             }
+            (name, ..) if inline::is_credential(name) => {
+                return Err(lines.error(&["source", name], inline::INSTEAD.into()));
+            }
             (_, value, None) => kind = Some((key, value)),
             (_, _, Some(_)) => {
                 let message = "a copy has one source; make a file for each".to_owned();
@@ -193,7 +171,16 @@ fn source_of(
         let message = "say which source, such as `postgres:`".to_owned();
         return Err(lines.error(&["source"], message));
     };
+    if let Some(path) = inline::credential_in(&settings) {
+        let path: Vec<&str> =
+            ["source", kind.as_str()].into_iter().chain(path.iter().map(String::as_str)).collect();
+        return Err(lines.error(&path, inline::INSTEAD.into()));
+    }
     Ok((kind, settings, secret))
+}
+
+fn written(text: String) -> Result<Written, String> {
+    Ok(Written { expression: Expression::parse(&text)?, text })
 }
 
 fn table_of(from: &str, raw: RawTable, lines: &Lines) -> Result<TablePlan, FileError> {
@@ -203,14 +190,14 @@ fn table_of(from: &str, raw: RawTable, lines: &Lines) -> Result<TablePlan, FileE
     });
     TableName::parse(&to).map_err(|error| at("to", format!("table `{to}` {error}")))?;
     let filter = match raw.filter {
-        Some(text) => Some(Expression::parse(&text).map_err(|why| at("where", why))?),
+        Some(text) => Some(written(text).map_err(|why| at("where", why))?),
         None => None,
     };
-    let retention_ms = match raw.retention {
-        Some(text) => Some(
-            days(&text)
-                .ok_or_else(|| at("retention", "write a time such as `90d` or `12h`".to_owned()))?,
-        ),
+    let retention = match raw.retention {
+        Some(text) => {
+            let wrong = || at("retention", "write a time such as `90d` or `12h`".to_owned());
+            Some((days(&text).ok_or_else(wrong)?, text))
+        }
         None => None,
     };
     let mut columns = Vec::with_capacity(raw.columns.0.len());
@@ -224,15 +211,7 @@ fn table_of(from: &str, raw: RawTable, lines: &Lines) -> Result<TablePlan, FileE
         }
         columns.push(plan);
     }
-    let left_out: Vec<(String, String)> = match raw.left_out {
-        None => Vec::new(),
-        Some(RawLeftOut::Names(names)) => {
-            names.into_iter().map(|name| (name, String::new())).collect()
-        }
-        Some(RawLeftOut::Reasons(all)) => {
-            all.0.into_iter().map(|(name, why)| (name, why.unwrap_or_default())).collect()
-        }
-    };
+    let left_out = left_out_of(raw.left_out);
     for (name, _) in &left_out {
         if columns.iter().any(|column| column.from == *name && column.value.is_none()) {
             let message = format!("`{name}` is copied and left out; take one of them away");
@@ -249,7 +228,8 @@ fn table_of(from: &str, raw: RawTable, lines: &Lines) -> Result<TablePlan, FileE
         to,
         key: raw.key,
         time: raw.time,
-        retention_ms,
+        retention,
+        about: raw.about,
         filter,
         columns,
         left_out,
@@ -302,8 +282,8 @@ fn column_of(
             error("type", format!("`{word}` is no type: {words}"))
         })?),
     };
-    let value = match &raw.value {
-        Some(text) => Some(Expression::parse(text).map_err(|why| error("value", why))?),
+    let value = match raw.value {
+        Some(text) => Some(written(text).map_err(|why| error("value", why))?),
         None => None,
     };
     let purpose = match (raw.purpose, raw.until) {
@@ -334,13 +314,35 @@ fn column_of(
     }
     let line = lines.find(path);
     let from = name.to_owned();
-    Ok(ColumnPlan { from, to, class, kind, why: raw.why, ty, value, purpose, fields, line })
+    Ok(ColumnPlan {
+        from,
+        to,
+        class,
+        kind,
+        why: raw.why,
+        at_source: raw.at_source,
+        ty,
+        value,
+        purpose,
+        fields,
+        line,
+    })
 }
 
 impl ColumnPlan {
     /// The field that this column gets, from what the source says of it.
     pub(crate) fn field(&self, column: &SourceColumn) -> Field {
         field_of(self.to.clone(), self.ty.unwrap_or_else(|| type_for(column.ty)))
+    }
+}
+
+/// When something ends: a day, or a moment where it is no midnight.
+pub(crate) fn day(at: Timestamp) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let text = at.to_rfc3339();
+    match (at.0.rem_euclid(DAY_MS), text.get(..10)) {
+        (0, Some(day)) => day.to_owned(),
+        _ => text,
     }
 }
 
@@ -495,6 +497,9 @@ tables:
         check("      notes:\n", "      email:\n", 31, "copied and left out");
         check("time: created_at", "time: made_at", 13, "not among the columns");
         check("  secret: production-db", "  secret: {a: b}", 8, "the name that");
+        check("    user: clerestory\n", "    passwd: hunter2\n", 7, "clerestory copy secret NAME");
+        check("  secret: production-db", "  password: hunter2", 8, "write `secret: NAME`");
+        check("host: 127.0.0.1", "host: postgres://a:hunter2@db", 5, "does not stand");
         check("        kind: email\n", "        kinds: email\n", 19, "unknown field");
     }
 

@@ -20,6 +20,7 @@ mod layout;
 mod live;
 pub mod mqtt;
 pub mod mysql;
+mod noticing;
 mod page;
 mod plan;
 mod position;
@@ -27,6 +28,7 @@ mod postgres;
 mod registry;
 mod runner;
 mod settings;
+mod signing;
 mod source;
 mod state;
 mod status;
@@ -42,8 +44,10 @@ mod watch;
 pub use copies::Copies;
 pub use error::SourceError;
 pub use file::FileError;
-pub use plan::{PlanRequest, Planned};
+pub use plan::{Difference, PlanRequest, Planned};
 pub use position::{Marks, Position};
-pub use source::{Event, Follow, Lag, Piece, Range, Refusal, Snapshot, Source, Wanted, Watched};
+pub use source::{
+    About, Event, Follow, Lag, Piece, Range, Refusal, Snapshot, Source, Wanted, Watched,
+};
 pub use tls::Trust;
 pub use value::{Cell, ColumnType, CopiedRows, Layout, SourceColumn, SourceTable};

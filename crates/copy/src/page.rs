@@ -1,7 +1,8 @@
 //! The page that a guardian reads before signing: what is copied, as what, why, and what is not.
 //! It needs nothing but itself: no script, no picture, no other file.
 
-use crate::file::{ColumnPlan, CopyFile};
+use crate::file::{ColumnPlan, CopyFile, day};
+use crate::signing::More;
 use crate::state::StoredVersion;
 use model::{Class, Timestamp};
 use std::fmt::Write;
@@ -15,7 +16,7 @@ color:#e3e6e9}th,td{border-color:#3a4048}.open{color:#7fd49a}.personal{color:#f0
 .special,.secret,.withheld{color:#ff8d8d}}";
 
 /// The page of a version.
-pub(crate) fn of(file: &CopyFile, version: &StoredVersion) -> String {
+pub(crate) fn of(file: &CopyFile, version: &StoredVersion, more: Option<&More>) -> String {
     let at = Timestamp(version.at).to_rfc3339();
     let signed = match &version.signed {
         Some(signed) => format!(
@@ -30,15 +31,15 @@ pub(crate) fn of(file: &CopyFile, version: &StoredVersion) -> String {
         ),
     };
     let by = format!("Proposed by <b>{}</b> on {at}. {signed}", escaped(&version.by));
-    page(file, &by)
+    page(file, &by, more)
 }
 
 /// The page of a file that nobody proposed yet.
 pub(crate) fn of_draft(file: &CopyFile) -> String {
-    page(file, "A draft: nobody proposed it yet.")
+    page(file, "A draft: nobody proposed it yet.", None)
 }
 
-fn page(file: &CopyFile, about: &str) -> String {
+fn page(file: &CopyFile, about: &str, more: Option<&More>) -> String {
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>Copy {name}</title>\
@@ -47,6 +48,9 @@ fn page(file: &CopyFile, about: &str) -> String {
         name = escaped(&file.name),
         kind = escaped(&file.kind),
     );
+    if let Some(more) = more {
+        push_more(&mut out, more);
+    }
     for table in &file.tables {
         let _ = write!(
             out,
@@ -54,6 +58,9 @@ fn page(file: &CopyFile, about: &str) -> String {
             escaped(&table.from),
             escaped(&table.to)
         );
+        if let Some(about) = &table.about {
+            let _ = write!(out, "<p>{}</p>", escaped(about));
+        }
         if table.filter.is_some() {
             out.push_str("<p>Only some of its rows; the file says which.</p>");
         }
@@ -79,6 +86,23 @@ fn page(file: &CopyFile, about: &str) -> String {
     out
 }
 
+/// What is different from the version that is in force.
+fn push_more(out: &mut String, more: &More) {
+    let than = more.than;
+    if more.what.is_empty() {
+        let _ = write!(out, "<p>It only takes away from version {than}.</p>");
+        return;
+    }
+    let _ = write!(
+        out,
+        "<h2>More than version {than}</h2><p>Somebody else than who proposed it signs for:</p><ul>"
+    );
+    for what in &more.what {
+        let _ = write!(out, "<li>{}</li>", escaped(what));
+    }
+    out.push_str("</ul>");
+}
+
 fn row(out: &mut String, column: &ColumnPlan) {
     let (class, means) = match column.class {
         Some(Class::Open) => ("open", "as it is"),
@@ -92,11 +116,8 @@ fn row(out: &mut String, column: &ColumnPlan) {
         kind => format!(" ({})", escaped(kind)),
     };
     let purpose = match &column.purpose {
-        Some((purpose, until)) => {
-            let until = until.to_rfc3339();
-            format!("{}, until {}", escaped(purpose), until.get(..10).unwrap_or(&until))
-        }
-        None => "metrics, or to name and order rows".to_owned(),
+        Some((purpose, until)) => format!("{}, until {}", escaped(purpose), day(*until)),
+        None => "metrics and dashboards, or to name and order rows".to_owned(),
     };
     let made = if column.value.is_some() { " (made of others)" } else { "" };
     let _ = write!(

@@ -24,12 +24,14 @@ const PIECES_WAITING: usize = 2;
 const GATHERED_BYTES: usize = 16 << 20;
 /// Where a copy stands is kept so often.
 const KEEP_EVERY: Duration = Duration::from_secs(2);
+/// So often a source is asked which tables it has, where that costs little.
+const DESCRIBE_EVERY: Duration = Duration::from_secs(60);
 /// After a failure the next try waits so long, then twice as long, …
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// … up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Notes that are kept.
-const NOTES_MAX: usize = 100;
+pub(crate) const NOTES_MAX: usize = 100;
 
 /// Why a run ended.
 #[derive(Debug)]
@@ -128,9 +130,11 @@ impl Run {
             registry::open_to_follow(&file.kind, &file.settings, &file.name, secret, asides)
                 .map_err(Trouble::Pause)?;
         let described = source.describe().await?;
+        copy.tell_new_tables(&file, &described)?;
+        copy.tell_ended(&file)?;
         let storing = {
             let (copy, file) = (Arc::clone(copy), Arc::clone(&file));
-            blocking(move || Storing::begin(&copy, &file, &version, &described)).await??
+            blocking(move || Storing::begin(&copy, &file, &described)).await??
         };
         Ok(Run { copy: Arc::clone(copy), file, source, storing: Arc::new(storing) })
     }
@@ -337,6 +341,7 @@ impl Run {
         let mut keeping = Keeping { reached: from.clone(), kept: from, at: Instant::now() };
         let mut gathered: Vec<Event> = Vec::new();
         let mut bytes = 0;
+        let mut described = Instant::now();
         loop {
             let event = tokio::select! {
                 event = following.next() => event?,
@@ -369,6 +374,11 @@ impl Run {
             self.copy.note_lag(following.lag());
             if keeping.at.elapsed() >= KEEP_EVERY {
                 self.keep(&mut *following, &mut keeping).await?;
+                if self.source.is_cheap_to_describe() && described.elapsed() >= DESCRIBE_EVERY {
+                    described = Instant::now();
+                    let tables = self.source.describe().await?;
+                    self.copy.tell_new_tables(&self.file, &tables)?;
+                }
                 if self.copy.is_over(&self.file) {
                     return Err(Trouble::Later("the purpose of a column has ended".into()));
                 }

@@ -14,6 +14,16 @@ pub trait Source: Send + Sync {
     /// The tables there are now, with their columns.
     async fn describe(&self) -> Result<Vec<SourceTable>, SourceError>;
 
+    /// What the source says about a table beside its columns, for the plan.
+    async fn about(&self, _table: &SourceTable) -> Result<About, SourceError> {
+        Ok(About::default())
+    }
+
+    /// Whether [`Source::describe`] may be asked every minute: it looks at no rows.
+    fn is_cheap_to_describe(&self) -> bool {
+        false
+    }
+
     /// At most `rows` rows of a table, in its layout, for the plan. Not the first ones only, where
     /// that costs no more.
     async fn sample(
@@ -49,6 +59,15 @@ pub trait Source: Send + Sync {
     async fn forget(&self) -> Result<(), SourceError> {
         Ok(())
     }
+}
+
+/// What a source says about a table beside its columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// For people; no value of a row.
+    pub words: Option<String>,
+    /// How long rows stay there, as a copy file writes it: `30d`, `12h`.
+    pub retention: Option<String>,
 }
 
 /// A table as a copy wants it.

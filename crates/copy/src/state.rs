@@ -3,7 +3,7 @@
 
 use crate::{Marks, Position, Range};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A copy as it is kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub(crate) struct StoredSignature {
     pub(crate) at: i64,
     /// The changes that wait for a second person.
     pub(crate) changes: Vec<u64>,
+    /// The version, from 0, that this one only takes away from.
+    #[serde(default)]
+    pub(crate) narrows: Option<usize>,
 }
 
 /// Where a copy stands.
@@ -50,6 +53,12 @@ pub(crate) struct StoredRun {
     /// What happened to the source's tables, the newest last.
     #[serde(default)]
     pub(crate) notes: Vec<StoredNote>,
+    /// The tables that the source was seen to have; `None`: not yet.
+    #[serde(default)]
+    pub(crate) seen: Option<BTreeSet<String>>,
+    /// Those that came later and that no signed file names, each with when it was seen.
+    #[serde(default)]
+    pub(crate) came: BTreeMap<String, i64>,
 }
 
 /// What is known of one table.

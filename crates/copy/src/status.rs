@@ -111,6 +111,7 @@ pub(crate) fn of(copy: &Copy) -> Json {
         "lags_ms": live.lags,
         "tables": tables,
         "notes": notes,
+        "new_tables": run.map(|run| run.came.keys().collect::<Vec<_>>()),
         "version": stored.versions.len(),
         "proposed_by": newest.map(|version| version.by.clone()),
         "signed_by": signed.map(|signed| signed.by.clone()),

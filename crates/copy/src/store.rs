@@ -3,13 +3,14 @@
 use crate::copies::Copy;
 use crate::file::{CopyFile, TablePlan, field_of};
 use crate::runner::Trouble;
-use crate::state::{StoredVersion, add_marks, lane_name};
+use crate::state::{add_marks, lane_name};
 use crate::transform::{Transform, planned, unread};
-use crate::{Marks, Piece, Position, SourceTable, Wanted};
-use engine::{Caller, CopyPiece, CopyRuling, CopyTable, EngineError};
-use model::{Class, FieldType, Seq};
+use crate::{Cell, CopiedRows, Marks, Piece, Position, SourceTable, Wanted};
+use engine::{Caller, Compared, CopyPiece, CopyRuling, CopyTable, EngineError, OtherRow};
+use model::{Class, FieldType, Op, Seq};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// The tables of a copy, checked against source and store.
@@ -33,19 +34,13 @@ impl Storing {
     pub(crate) fn begin(
         copy: &Arc<Copy>,
         file: &CopyFile,
-        version: &StoredVersion,
         described: &[SourceTable],
     ) -> Result<Storing, Trouble> {
         let engine = &copy.engine;
         let started_by = copy.run().map(|run| run.started_by).unwrap_or_default();
         let caller = engine.copy_caller(&started_by, &copy.name)?;
-        let signed_by = version.signed.as_ref().map(|signed| signed.by.clone());
-        let signed_by = signed_by.ok_or_else(|| Trouble::Pause("nobody signed the plan".into()))?;
-        let second = signed_by != version.by;
-        let by = match second {
-            true => format!("{}, {signed_by}", version.by),
-            false => signed_by,
-        };
+        let behind =
+            copy.behind().ok_or_else(|| Trouble::Pause("nobody signed the plan".into()))?;
         let mut tables = BTreeMap::new();
         for plan in &file.tables {
             let found = described.iter().find(|table| table.name == plan.from).ok_or_else(|| {
@@ -58,7 +53,7 @@ impl Storing {
             let key = plan.key.clone().unwrap_or_else(|| found.key.clone());
             let mut wanted = table_of(plan, found, !key.is_empty())?;
             wanted.keeps_types = copy.has_copied(&plan.from);
-            engine.ready_copy_table(&caller, &by, second, &wanted)?;
+            engine.ready_copy_table(&caller, &behind.names, behind.second, &wanted)?;
             let had_rows = engine.copied_rows(&plan.to)? > 0;
             let documents = found.documents;
             let plan = Arc::new(plan.clone());
@@ -70,10 +65,11 @@ impl Storing {
 
     /// What the source is asked for.
     pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        let now = self.copy.engine.now();
         let wanted = self.tables.iter().map(|(name, table)| Wanted {
             table: name.clone(),
             key: table.key.clone(),
-            left_out: unread(&table.plan),
+            left_out: unread(&table.plan, &table.key, now),
             planned: planned(&table.plan),
         });
         wanted.collect()
@@ -120,6 +116,7 @@ impl Storing {
                 columns: &transform.columns,
                 key: &transform.key,
                 rows: &rows,
+                ended: &transform.ended,
                 mark,
             },
         )?;
@@ -128,23 +125,49 @@ impl Storing {
         Ok(())
     }
 
-    /// The `_id`s of the rows of a piece that are not stored as they are there.
-    pub(crate) fn compare(&self, piece: &Piece) -> Result<Vec<String>, EngineError> {
-        let Some(table) = self.tables.get(&piece.table) else { return Ok(Vec::new()) };
+    /// The rows of a piece beside those that are stored, each of them that is another with what
+    /// stands for its values at the source.
+    pub(crate) fn compare(
+        &self,
+        piece: &Piece,
+    ) -> Result<(Compared, Vec<(OtherRow, u64)>), EngineError> {
+        let Some(table) = self.tables.get(&piece.table) else { return Ok(Default::default()) };
         // Of its own: a verification must not disturb what runs.
         let now = self.copy.engine.now();
         let transform = Transform::new(&piece.layout, &table.plan, &table.key, now);
         let rows = transform.rows(piece);
-        self.copy.engine.compare_copied(
-            &self.caller,
-            &CopyPiece {
-                table: &table.plan.to,
-                columns: &transform.columns,
-                key: &transform.key,
-                rows: &rows,
-                mark: None,
-            },
-        )
+        let piece = CopyPiece {
+            table: &table.plan.to,
+            columns: &transform.columns,
+            key: &transform.key,
+            rows: &rows,
+            ended: &transform.ended,
+            mark: None,
+        };
+        let mut compared = self.copy.engine.compare_copied(&self.caller, &piece)?;
+        let other = std::mem::take(&mut compared.other).into_iter();
+        let other = other.map(|one| {
+            let print = fingerprint(&rows, one.row);
+            (one, print)
+        });
+        Ok((compared, other.collect()))
+    }
+
+    /// Shows the `_id` and the number of every row that is stored of a table.
+    pub(crate) fn visit_ids(
+        &self,
+        table: &str,
+        visit: &mut dyn FnMut(&str, Seq),
+    ) -> Result<(), EngineError> {
+        match self.tables.get(table) {
+            Some(table) => self.copy.engine.visit_copied_ids(&self.caller, &table.plan.to, visit),
+            None => Ok(()),
+        }
+    }
+
+    /// The tables of the copy, as the source calls them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.tables.keys()
     }
 
     pub(crate) fn rows_here(&self, table: &str) -> Result<u64, EngineError> {
@@ -181,15 +204,32 @@ impl Storing {
     }
 
     fn transform(&self, table: &Table, piece: &Piece) -> Arc<Transform> {
+        let now = self.copy.engine.now();
         let mut known = table.transform.lock();
-        if let Some(transform) = known.as_ref().filter(|known| known.is_for(&piece.layout)) {
+        if let Some(transform) = known.as_ref().filter(|known| known.is_for(&piece.layout, now)) {
             return Arc::clone(transform);
         }
-        let now = self.copy.engine.now();
         let fresh = Arc::new(Transform::new(&piece.layout, &table.plan, &table.key, now));
         *known = Some(Arc::clone(&fresh));
         fresh
     }
+}
+
+/// Stands for the values of a row within this process: whether it changed meanwhile.
+fn fingerprint(rows: &CopiedRows, row: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (rows.op(row) == Op::Delete).hash(&mut hasher);
+    for &cell in rows.row(row) {
+        std::mem::discriminant(&cell).hash(&mut hasher);
+        match cell {
+            Cell::Null | Cell::Unchanged => {}
+            Cell::Bool(value) => value.hash(&mut hasher),
+            Cell::Long(value) | Cell::Date(value) => value.hash(&mut hasher),
+            Cell::Double(value) => value.to_bits().hash(&mut hasher),
+            Cell::Text(..) | Cell::Json(..) => rows.text(cell).hash(&mut hasher),
+        }
+    }
+    hasher.finish()
 }
 
 /// The table that a plan makes of a table of the source.
@@ -241,7 +281,7 @@ pub(crate) fn table_of(
         name: plan.to.clone(),
         entities,
         time_field,
-        retention_ms: plan.retention_ms,
+        retention_ms: plan.retention.as_ref().map(|(ms, _)| *ms),
         fields,
         keeps_types: false,
     })

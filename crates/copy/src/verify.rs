@@ -1,32 +1,33 @@
-//! Compares what was copied with its source. Rows change meanwhile, so what differs is looked at
-//! again before it is told.
+//! Compares what was copied with its source.
+//!
+//! Every row of the source is compared with the one that is stored; counts and keyed checksums of
+//! names, range by range, say where rows may be that only we have. Rows change meanwhile, so what
+//! differs is looked at again, after the copy had time to catch up. It is told if the row and what
+//! is stored of it stayed as they were between two looks: then no change was on its way.
+
+mod checksums;
+mod found;
 
 use crate::copies::Copy;
 use crate::file::CopyFile;
+use crate::live::Doing;
 use crate::runner::Trouble;
 use crate::store::Storing;
-use crate::{Piece, Range, Source, SourceError, registry};
+use crate::{Piece, Range, Snapshot, Source, SourceError, registry};
 use engine::EngineError;
+use found::Found;
 use serde_json::{Value as Json, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// So often what differs is looked at.
-const PASSES: usize = 4;
-/// So long is waited before it is looked at again.
+const PASSES: usize = 5;
+/// So long is waited before it is looked at again, …
 const PAUSE: Duration = Duration::from_secs(2);
-/// So many keys are named for each table.
-const KEYS_MAX: usize = 20;
-
-/// What was found of one table.
-#[derive(Default)]
-struct Found {
-    at_source: u64,
-    /// The `_id`s that differed every time.
-    differing: BTreeSet<String>,
-}
+/// … and up to so long for the copy to store what happened before.
+const CATCH_UP: Duration = Duration::from_secs(30);
 
 /// All tables of a copy.
 pub(crate) async fn all(copy: &Arc<Copy>) -> Result<Json, EngineError> {
@@ -40,95 +41,104 @@ pub(crate) async fn all(copy: &Arc<Copy>) -> Result<Json, EngineError> {
     let source = registry::open(&file.kind, &file.settings, &file.name, secret)
         .map_err(EngineError::illegal_argument)?;
     let described = source.describe().await.map_err(failed)?;
-    let storing = Storing::begin(copy, &file, &version, &described).map_err(told)?;
-    let storing = Arc::new(storing);
-    let stored_before = copy.live.lock().rows;
-    let mut ranges: Option<Vec<Range>> = None;
-    let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    let storing = Arc::new(Storing::begin(copy, &file, &described).map_err(told)?);
+    let mut looking = Looking { source, storing, ranges: Vec::new(), found: BTreeMap::new() };
+    for table in looking.storing.names() {
+        let here = looking.storing.rows_here(table)?;
+        let has_key = looking.storing.has_key(table);
+        looking.found.insert(table.clone(), Found::new(has_key, here));
+    }
     for pass in 0..PASSES {
-        let differing = look(&*source, &storing, &mut ranges, pass == 0, &mut found).await?;
-        if differing.is_empty() {
+        looking.look(pass == 0).await?;
+        if looking.found.values().all(Found::is_settled) {
             break;
         }
-        ranges = Some(differing);
         if pass + 1 < PASSES {
-            tokio::time::sleep(PAUSE).await;
+            catch_up(copy).await;
         }
     }
-    // Counts are not of one moment: they may differ by what was stored meanwhile.
-    let meanwhile = copy.live.lock().rows - stored_before;
-    let mut tables = Vec::new();
-    let mut equal = true;
-    for (table, found) in &found {
-        let here = storing.rows_here(table)?;
-        let keys: Vec<&String> = found.differing.iter().take(KEYS_MAX).collect();
-        equal &= found.differing.is_empty();
-        equal &= !storing.has_key(table) || here.abs_diff(found.at_source) <= meanwhile;
-        tables.push(json!({
-            "table": table,
-            "rows_at_source": found.at_source,
-            "rows_here": here,
-            "differing": found.differing.len(),
-            "keys": keys,
-        }));
-    }
-    Ok(json!({ "equal": equal, "tables": tables }))
+    let tables: Vec<Json> = looking
+        .found
+        .iter()
+        .map(|(table, found)| Ok(found.to_json(table, looking.storing.rows_here(table)?)))
+        .collect::<Result<_, EngineError>>()?;
+    let equal = tables.iter().all(|table| table["equal"] == json!(true));
+    Ok(json!({ "equal": equal, "following": is_following(copy), "tables": tables }))
 }
 
-/// Looks at ranges, the first time at all, and gives those in which something differs.
-async fn look(
-    source: &dyn Source,
-    storing: &Arc<Storing>,
-    ranges: &mut Option<Vec<Range>>,
-    is_first: bool,
-    found: &mut BTreeMap<String, Found>,
-) -> Result<Vec<Range>, EngineError> {
-    let before = ranges.take().unwrap_or_default();
-    let snapshot = source.snapshot(&storing.wanted(), &before).await.map_err(failed)?;
-    let now = match is_first {
-        true => snapshot.ranges(),
-        false => before,
-    };
-    let snapshot: Arc<dyn crate::Snapshot> = Arc::from(snapshot);
-    let mut differing: Vec<Range> = Vec::new();
-    let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for range in now {
-        if !storing.has_key(&range.table) {
-            continue;
+/// Waits until what happened at the source before now is stored, if the copy follows.
+async fn catch_up(copy: &Copy) {
+    let since = Instant::now();
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        let lag = copy.live.lock().lag.time.unwrap_or_default();
+        let has_caught_up = since.elapsed() > lag + PAUSE / 2;
+        if has_caught_up || !is_following(copy) || since.elapsed() > CATCH_UP {
+            return;
         }
-        let (out, mut pieces) = mpsc::channel::<Piece>(2);
-        let reading = tokio::spawn({
-            let (snapshot, range) = (Arc::clone(&snapshot), range.clone());
-            async move { snapshot.read(&range, None, &out).await }
-        });
-        let mut differ = false;
-        while let Some(piece) = pieces.recv().await {
-            let storing = Arc::clone(storing);
-            let of_table = found.entry(piece.table.clone()).or_default();
-            if is_first {
-                of_table.at_source += piece.rows.len() as u64;
+    }
+}
+
+fn is_following(copy: &Copy) -> bool {
+    copy.live.lock().doing == Doing::Following
+}
+
+/// One verification.
+struct Looking {
+    source: Arc<dyn Source>,
+    storing: Arc<Storing>,
+    /// All ranges of the source.
+    ranges: Vec<Range>,
+    found: BTreeMap<String, Found>,
+}
+
+impl Looking {
+    /// Looks at all rows, or again at those of ranges in which something differed.
+    async fn look(&mut self, is_first: bool) -> Result<(), EngineError> {
+        for (table, found) in &mut self.found {
+            let storing = &self.storing;
+            found.begin_pass(|visit| storing.visit_ids(table, visit))?;
+        }
+        let snapshot = self.source.snapshot(&self.storing.wanted(), &self.ranges).await;
+        let snapshot: Arc<dyn Snapshot> = Arc::from(snapshot.map_err(failed)?);
+        if is_first {
+            self.ranges = snapshot.ranges();
+        }
+        for range in &self.ranges {
+            let Some(found) = self.found.get_mut(&range.table) else { continue };
+            if found.wants(&range.lane) {
+                read(&self.storing, &snapshot, range, found).await?;
             }
-            let table = piece.table.clone();
-            let compared = tokio::task::spawn_blocking(move || storing.compare(&piece)).await;
-            let other = compared.map_err(|_| EngineError::internal("comparing panicked"))??;
-            differ |= !other.is_empty();
-            keys.entry(table).or_default().extend(other);
         }
-        let read = reading.await.map_err(|_| EngineError::internal("reading panicked"))?;
-        read.map_err(failed)?;
-        found.entry(range.table.clone()).or_default();
-        if differ {
-            differing.push(range);
+        for (table, found) in &mut self.found {
+            let storing = &self.storing;
+            found.end_pass(|visit| storing.visit_ids(table, visit))?;
         }
+        Ok(())
     }
-    for (table, found) in found.iter_mut() {
-        let keys = keys.remove(table).unwrap_or_default();
-        found.differing = match is_first {
-            true => keys,
-            false => found.differing.intersection(&keys).cloned().collect(),
-        };
+}
+
+/// Compares the rows of one range.
+async fn read(
+    storing: &Arc<Storing>,
+    snapshot: &Arc<dyn Snapshot>,
+    range: &Range,
+    found: &mut Found,
+) -> Result<(), EngineError> {
+    let (out, mut pieces) = mpsc::channel::<Piece>(2);
+    let reading = tokio::spawn({
+        let (snapshot, range) = (Arc::clone(snapshot), range.clone());
+        async move { snapshot.read(&range, None, &out).await }
+    });
+    while let Some(piece) = pieces.recv().await {
+        let storing = Arc::clone(storing);
+        let compared = tokio::task::spawn_blocking(move || storing.compare(&piece)).await;
+        let (compared, other) =
+            compared.map_err(|_| EngineError::internal("comparing panicked"))??;
+        found.take(&range.lane, &compared, other);
     }
-    Ok(differing)
+    let read = reading.await.map_err(|_| EngineError::internal("reading panicked"))?;
+    read.map_err(failed)
 }
 
 fn failed(error: SourceError) -> EngineError {

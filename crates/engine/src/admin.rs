@@ -213,7 +213,7 @@ fn not_found(name: &str) -> EngineError {
 }
 
 /// Which of the tables behind `names` an expression chooses; each name stands for some places.
-fn choose(
+pub(crate) fn choose(
     expression: &str,
     names: &[(String, Vec<usize>)],
     tables: usize,

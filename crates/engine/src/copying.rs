@@ -14,7 +14,6 @@ use protection::caller::Caller;
 use protection::classify::FieldFacts;
 use protection::grant::Action;
 use protection::{RecordStore, Shape};
-use query::metrics::{self, MetricQuery};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::{Aside, Store, StoreError};
@@ -46,9 +45,6 @@ pub struct FieldProposal {
     /// How many values were looked at.
     pub sampled: u64,
 }
-
-/// The metrics that use each field of a table.
-pub type FieldsInUse = BTreeMap<String, Vec<String>>;
 
 /// The class that a signed plan gives to a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -345,53 +341,6 @@ impl Engine {
         Ok(proposals)
     }
 
-    /// Which of these fields of a table, which need not be there yet, the declared metrics use.
-    ///
-    /// # Errors
-    /// If the table cannot have this name.
-    pub fn metrics_for_fields(
-        &self,
-        caller: &Caller,
-        table: &str,
-        fields: &[Field],
-        time_field: Option<&str>,
-    ) -> Result<FieldsInUse, EngineError> {
-        let mut wanted = blank_table(table)?;
-        wanted.id = TableId(u32::MAX);
-        wanted.schema = Schema::from_fields(fields.to_vec());
-        wanted.time_field = time_field.map(str::to_owned);
-        let wanted = Arc::new(wanted);
-        let mut known = self.known_tables(caller);
-        known.retain(|known| known.name != wanted.name);
-        known.push(Arc::clone(&wanted));
-        let declared = self.metrics.read();
-        let mut uses = FieldsInUse::new();
-        for name in declared.names() {
-            let Some(model) = declared.model_of(name) else { continue };
-            let Some(metric) = model.metric(name) else { continue };
-            let measures = model.measures_of(metric);
-            if !measures.iter().any(|measure| measure.table == table) {
-                continue;
-            }
-            let mut used: Vec<String> = metric.dimensions.clone();
-            for measure in &measures {
-                used.extend(measure.aggregate.field().map(str::to_owned));
-                used.extend(measure.time.clone());
-            }
-            let query = MetricQuery::default();
-            if let Ok(plan) = metrics::plan(model, name, &query, &known, &self.pseudonyms) {
-                let of_table = plan.fields().into_iter().filter(|(of, _)| *of == wanted.id);
-                used.extend(of_table.map(|(_, used)| used.field.clone()));
-            }
-            used.sort_unstable();
-            used.dedup();
-            for field in used {
-                uses.entry(field).or_default().push(name.to_owned());
-            }
-        }
-        Ok(uses)
-    }
-
     /// Makes the table of a signed plan, or adds to it what it lacks. What is ruled on fields that
     /// are new counts at once, if two people stand behind the plan (`second`), or nothing was ever
     /// stored; else fields that the plan makes less strict than the classifier would are withheld.
@@ -529,6 +478,12 @@ impl Engine {
         Ok(self.store.stats(table.id)?.rows)
     }
 
+    /// What a field of a table holds; `None` if there is no such table or field yet.
+    pub fn copied_field_type(&self, table: &str, field: &str) -> Option<FieldType> {
+        let table = self.store.table(table)?;
+        table.schema.find(field).map(|(_, field)| field.ty)
+    }
+
     /// A column that came to the source after the plan was signed: withheld until a guardian rules,
     /// unless it carries credentials, which are not even sealed.
     pub(crate) fn withhold_new(&self, table: &mut Table, id: FieldId, batch: &Batch) {
@@ -592,7 +547,7 @@ impl Engine {
     }
 }
 
-fn blank_table(name: &str) -> Result<Table, EngineError> {
+pub(crate) fn blank_table(name: &str) -> Result<Table, EngineError> {
     let name = TableName::parse(name)
         .map_err(|error| EngineError::illegal_argument(format!("a table name {error}")))?;
     Ok(Table {

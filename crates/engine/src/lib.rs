@@ -41,6 +41,7 @@ mod error;
 mod exposure;
 mod factors;
 mod herald;
+mod in_use;
 mod latest_time;
 mod listener;
 mod mapping;
@@ -73,11 +74,12 @@ pub use backup::{RestoreError, RestoreSettings, Restored, check_backup, folder_o
 pub use bulk::{
     ActionKind, BulkAnswer, BulkItem, BulkOptions, ItemError, WriteOptions, WriteResult,
 };
-pub use copying::{Asides, CopyRuling, CopyTable, FieldProposal, FieldsInUse};
+pub use copying::{Asides, CopyRuling, CopyTable, FieldProposal};
 pub use cursor::{BackgroundOptions, SearchState};
 pub use erase::EraseRequest;
 pub use error::EngineError;
 pub use exposure::WhoRead;
+pub use in_use::{FieldUses, FieldsInUse};
 pub use mapping::{render_index, render_mapping, render_settings};
 pub use metric::MetricsApplied;
 pub use offline::{
@@ -108,4 +110,4 @@ pub use sql::{SqlAnswer, SqlColumn};
 pub use storage::Verified;
 pub use storage::{Aside, AsideReader, TableStats};
 pub use vitals::{AskSpace, DiskSpace, DiskUse, Ingest, Vitals};
-pub use write::{CopyColumn, CopyOutcome, CopyPiece};
+pub use write::{Compared, CopyColumn, CopyOutcome, CopyPiece, OtherRow};

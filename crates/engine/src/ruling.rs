@@ -4,14 +4,13 @@
 //! the background. A guardian may make a field stricter alone. Whatever lets somebody see more
 //! than before is checked here and carried out for the change that two people agreed on.
 
-use crate::Engine;
 use crate::error::{EngineError, chain};
+use crate::{Engine, FieldsInUse};
 use model::{Class, Column, Field, FieldId, Ruling, Table};
 use protection::Proposal;
 use protection::audit::{Event, EventKind, FieldTouched};
 use protection::caller::Caller;
 use protection::grant::Action;
-use query::metrics::{self, MetricQuery};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
@@ -80,6 +79,8 @@ pub struct RulingPlan {
     pub rows: u64,
     /// Declared metrics that use the field.
     pub metrics: Vec<String>,
+    /// Dashboards that use it, of those that the caller may open.
+    pub dashboards: Vec<String>,
     /// The change that waits for a second person; `None`: it is in force, or was only looked at.
     pub change: Option<u64>,
 }
@@ -98,6 +99,7 @@ impl RulingPlan {
             "stored_values": self.stored,
             "rows": self.rows,
             "metrics": self.metrics,
+            "dashboards": self.dashboards,
             "change": self.change,
         })
     }
@@ -106,7 +108,7 @@ impl RulingPlan {
 impl Engine {
     /// The fields that wait for a person: withheld ones first, then those that only the classifier
     /// ruled on; of one table or all. Each with what the classifier proposes, what its values look
-    /// like (never a value), how many rows have one, and the metrics that use it.
+    /// like (never a value), how many rows have one, and what uses it.
     ///
     /// # Errors
     /// If the caller may not rule, there is no such table, or the store cannot be read.
@@ -121,8 +123,9 @@ impl Engine {
             if self.may(caller, Action::Rule, Some(&table.name)).is_err() {
                 continue;
             }
+            let uses = self.uses_of(caller, table)?;
             for field in table.schema.fields().iter().filter(|field| field.awaits_review()) {
-                waiting.push((!field.withheld, self.describe(caller, table, field)?));
+                waiting.push((!field.withheld, self.describe(table, field, &uses)?));
             }
         }
         waiting.sort_by_key(|(ruled, _)| *ruled);
@@ -139,7 +142,7 @@ impl Engine {
         let table = self.table_for(caller, table)?;
         self.may(caller, Action::Rule, Some(&table.name))?;
         let (_, field) = find_field(&table, field)?;
-        let mut shown = self.describe(caller, &table, field)?;
+        let mut shown = self.describe(&table, field, &self.uses_of(caller, &table)?)?;
         let history: Vec<Json> = field.rulings.iter().rev().map(ruling_json).collect();
         shown["history"] = Json::Array(history);
         shown["rows_to_rewrite"] = json!(self.store.stale_rows(table.id)?);
@@ -177,7 +180,9 @@ impl Engine {
         let table = self.table_for(caller, &wanted.table)?;
         self.may(caller, Action::Rule, Some(&table.name))?;
         let mut plan = self.plan_ruling(&table, wanted)?;
-        plan.metrics = self.metrics_with(caller, &table, &plan.field);
+        if let Some(uses) = self.uses_of(caller, &table)?.remove(&plan.field) {
+            (plan.metrics, plan.dashboards) = (uses.metrics, uses.dashboards);
+        }
         Ok(plan)
     }
 
@@ -283,6 +288,7 @@ impl Engine {
             stored: what_becomes_of_values(field, wanted.class),
             rows,
             metrics: Vec::new(),
+            dashboards: Vec::new(),
             change: None,
         })
     }
@@ -312,12 +318,13 @@ impl Engine {
 
     fn describe(
         &self,
-        caller: &Caller,
         table: &Arc<Table>,
         field: &Field,
+        uses: &FieldsInUse,
     ) -> Result<Json, EngineError> {
         let (id, _) = find_field(table, field.name.as_str())?;
         let (proposal, rows) = self.proposal(table, id, field)?;
+        let uses = uses.get(field.name.as_str()).cloned().unwrap_or_default();
         let proposed = proposal.as_ref().map(|proposal| {
             json!({
                 "class": proposal.class.as_str(),
@@ -338,28 +345,15 @@ impl Engine {
             "ruling": field.ruling().map(ruling_json),
             "proposal": proposed,
             "rows": rows,
-            "metrics": self.metrics_with(caller, table, field.name.as_str()),
+            "metrics": uses.metrics,
+            "dashboards": uses.dashboards,
         }))
     }
 
-    /// The declared metrics that use a field, also as a dimension.
-    fn metrics_with(&self, caller: &Caller, table: &Arc<Table>, field: &str) -> Vec<String> {
-        let known = self.known_tables(caller);
-        let declared = self.metrics.read();
-        let uses_field = |name: &&str| {
-            let Some(model) = declared.model_of(name) else { return false };
-            let plan =
-                metrics::plan(model, name, &MetricQuery::default(), &known, &self.pseudonyms);
-            let Ok(plan) = plan else { return false };
-            let is_dimension = model
-                .metric(name)
-                .is_some_and(|metric| metric.dimensions.iter().any(|dimension| dimension == field));
-            let is_asked =
-                plan.fields().iter().any(|(of, used)| *of == table.id && used.field == field);
-            let is_of_table = plan.tables().iter().any(|of| of.id == table.id);
-            is_asked || (is_dimension && is_of_table)
-        };
-        declared.names().into_iter().filter(uses_field).map(str::to_owned).collect()
+    /// What uses the fields of a table.
+    fn uses_of(&self, caller: &Caller, table: &Table) -> Result<FieldsInUse, EngineError> {
+        let time = table.time_field.as_deref();
+        self.fields_in_use(caller, table.name.as_str(), table.schema.fields(), time)
     }
 
     /// Somebody looked at what values look like.

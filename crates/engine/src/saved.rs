@@ -103,6 +103,15 @@ pub struct Saved {
     pub history: Vec<(u32, Timestamp)>,
 }
 
+impl Saved {
+    /// A parameter of a saved search; empty if it has none of this name.
+    pub fn param(&self, name: &str) -> &str {
+        let params = self.body["params"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let found = params.iter().rev().find(|param| param[0] == name);
+        found.and_then(|param| param[1].as_str()).unwrap_or("")
+    }
+}
+
 impl fmt::Debug for NewSaved {
     /// Without what was typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,13 +134,18 @@ impl Engine {
     /// If the caller may not ask for anything.
     pub fn saved(&self, caller: &Caller, kind: SavedKind) -> Result<Vec<Saved>, EngineError> {
         self.may_keep(caller)?;
+        Ok(self.openable(caller, kind))
+    }
+
+    /// As [`Engine::saved`], also for who may ask nothing: to tell what uses a field.
+    pub(crate) fn openable(&self, caller: &Caller, kind: SavedKind) -> Vec<Saved> {
         let objects = self.saved.read();
         let of_kind = objects.iter().filter(|(_, object)| object.kind == kind);
         let known = of_kind.filter(|(_, object)| object.is_for(caller));
         let mut shown: Vec<Saved> =
             known.filter_map(|(id, object)| object.show(id, None)).collect();
         shown.sort_by(|a, b| (a.name.to_lowercase(), &a.id).cmp(&(b.name.to_lowercase(), &b.id)));
-        Ok(shown)
+        shown
     }
 
     /// One saved object, in its newest version or an older one.

@@ -5,6 +5,7 @@
 //! is appended, so that a row never speaks of a field that a restart would not know.
 
 mod carry;
+mod compared;
 mod copied;
 mod group;
 mod plan;
@@ -12,6 +13,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+pub use compared::{Compared, OtherRow};
 pub use copied::{CopyColumn, CopyOutcome, CopyPiece};
 
 use crate::bulk::{

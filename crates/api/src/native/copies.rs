@@ -3,7 +3,7 @@
 use crate::error::{Answer, ApiError};
 use crate::reply::Reply;
 use crate::route::Call;
-use copy::PlanRequest;
+use copy::{Difference, PlanRequest};
 use engine::Caller;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -33,7 +33,7 @@ pub(crate) fn plan(call: &Call<'_>, caller: &Caller) -> Answer {
     Ok(Reply::json(json!({
         "yaml": planned.yaml,
         "page": planned.page,
-        "differences": planned.differences,
+        "differences": planned.differences.iter().map(Difference::to_json).collect::<Vec<_>>(),
         "summary": planned.summary,
     })))
 }

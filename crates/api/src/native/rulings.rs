@@ -7,10 +7,15 @@ use crate::route::Call;
 use engine::{Caller, NewRuling};
 use serde_json::{Value, json};
 
-/// `GET /_clerestory/rulings`, with `table` for those of one table: fields that wait for a person.
+/// `GET /_clerestory/rulings`, with `table` for those of one table: fields that wait for a person,
+/// and tables that came to the sources of copies.
 pub(crate) fn queue(call: &Call<'_>, caller: &Caller) -> Answer {
     let table = call.request.param("table");
-    backend::ruling_queue(&call.app.engine, caller, table).map(Reply::json)
+    let mut queue = backend::ruling_queue(&call.app.engine, caller, table)?;
+    if table.is_none() {
+        queue["new_tables"] = json!(call.app.copies.new_tables());
+    }
+    Ok(Reply::json(queue))
 }
 
 /// `GET /_clerestory/rules`: kinds of values, and the company's own rules. They come and go as

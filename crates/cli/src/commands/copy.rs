@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 const ROOT: &str = "/_clerestory/copies";
 const SECRETS: &str = "/_clerestory/source-secrets";
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// So many rows that differ are named for each table on a terminal.
+const KEYS_SHOWN: usize = 20;
 
 pub(super) fn run(typed: &Copy) -> Result<()> {
     match typed {
@@ -73,7 +75,7 @@ fn diff(answer: &Value, as_json: bool) -> Result<()> {
         println!("{}", json!({ "differences": differences }));
     } else {
         for line in &differences {
-            println!("{}", line.as_str().unwrap_or_default());
+            println!("{}", table::visible(line["text"].as_str().unwrap_or_default()));
         }
     }
     match differences.is_empty() {
@@ -98,6 +100,13 @@ fn start(typed: &CopyRun) -> Result<()> {
             if typed.json {
                 println!("{proposed}");
                 return Ok(());
+            }
+            let more = proposed["more"].as_array().cloned().unwrap_or_default();
+            for what in &more {
+                println!(
+                    "more than is signed: {}",
+                    table::visible(what.as_str().unwrap_or_default())
+                );
             }
             println!(
                 "version {} of `{name}` is proposed\nhint: a guardian reads and signs it: \
@@ -149,6 +158,12 @@ fn sign(typed: &CopySign) -> Result<()> {
         None => {
             let shown = client.json("GET", &path, Body::Nothing)?;
             println!("{}", shown["yaml"].as_str().unwrap_or_default());
+            for what in shown["more"].as_array().into_iter().flatten() {
+                println!(
+                    "# more than is signed: {}",
+                    table::visible(what.as_str().unwrap_or_default())
+                );
+            }
             let version = shown["version"].as_u64().unwrap_or_default();
             return Err(Failure::wrong_use("say which version was read")
                 .hint(format!("clerestory copy sign {} --version {version}", typed.name)));
@@ -216,23 +231,9 @@ fn resnapshot(typed: &CopyResnapshot) -> Result<()> {
 fn verify(typed: &CopyNamed) -> Result<()> {
     let path = format!("{ROOT}/{}/_verify", encoded(&typed.name));
     let answer = Client::connect(&typed.connection)?.json("POST", &path, Body::Nothing)?;
-    if typed.json {
-        println!("{answer}");
-    } else {
-        let columns = ["table", "rows_at_source", "rows_here", "differing"];
-        let rows: Vec<Vec<Value>> = answer["tables"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|one| columns.map(|name| one[name].clone()).into())
-            .collect();
-        print!("{}", table::render(&columns.map(str::to_owned), &rows));
-        for one in answer["tables"].as_array().into_iter().flatten() {
-            for key in one["keys"].as_array().into_iter().flatten() {
-                let key = table::visible(key.as_str().unwrap_or_default());
-                println!("differs: {} {key}", one["table"].as_str().unwrap_or_default());
-            }
-        }
+    match typed.json {
+        true => println!("{answer}"),
+        false => print!("{}", compared(&answer)),
     }
     match answer["equal"] == json!(true) {
         true => Ok(()),
@@ -288,6 +289,46 @@ fn tell(answer: &Value, as_json: bool) {
         true => println!("{answer}"),
         false => print!("{}", told(answer)),
     }
+}
+
+/// What a verification found, in words.
+fn compared(answer: &Value) -> String {
+    let tables = answer["tables"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let columns = ["table", "rows_at_source", "rows_here", "differing", "changing"];
+    let rows: Vec<Vec<Value>> =
+        tables.iter().map(|one| columns.map(|name| one[name].clone()).into()).collect();
+    let mut told = table::render(&columns.map(str::to_owned), &rows);
+    for one in tables {
+        let name = table::visible(one["table"].as_str().unwrap_or_default());
+        let keys = one["keys"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for key in keys.iter().take(KEYS_SHOWN) {
+            let how = match key["how"].as_str().unwrap_or_default() {
+                "missing" => "is not here",
+                "extra" => "is here and not at the source",
+                _ => "is here with other values",
+            };
+            let key = table::visible(key["key"].as_str().unwrap_or_default());
+            told.push_str(&format!("{name} {key} {how}\n"));
+        }
+        let differing = one["differing"].as_u64().unwrap_or_default() as usize;
+        let shown = keys.len().min(KEYS_SHOWN);
+        if differing > shown {
+            told.push_str(&format!(
+                "{name}: {} more differ; --json names 1,000\n",
+                differing - shown
+            ));
+        }
+        if one["differing_is_cut"] == json!(true) {
+            told.push_str(&format!("{name}: too much differs, or changes, to name all of it\n"));
+        }
+        if one["has_key"] == json!(false) {
+            told.push_str(&format!("{name}: its rows have no key, so they are only counted\n"));
+        }
+    }
+    if answer["following"] == json!(false) {
+        told.push_str("the copy does not follow now: what changed at the source since differs\n");
+    }
+    told
 }
 
 /// How a copy is, in words.
@@ -365,5 +406,28 @@ mod tests {
         let expected = "p: snapshot 43 %\n81,000 rows/s, 12 s left\nthe source keeps 16,777,216 \
                         bytes for it, of at most 10,737,418,240\n  public.t: 1,234,567 rows stored, 1 of 4 ranges read, 2 values of n do not fit\n";
         assert_eq!(told(&answer), expected);
+    }
+
+    #[test]
+    fn what_differs_is_told_in_words() {
+        let key = |key: &str, how: &str| json!({ "key": key, "how": how });
+        let answer = json!({ "following": true, "tables": [
+            { "table": "public.t", "rows_at_source": 3, "rows_here": 3, "differing": 30,
+              "changing": 1, "has_key": true, "differing_is_cut": false,
+              "keys": [key("a\u{1b}", "missing"), key("b", "extra"), key("c", "changed")] },
+            { "table": "public.log", "rows_at_source": 3, "rows_here": 3, "differing": 0,
+              "changing": 0, "has_key": false, "differing_is_cut": false, "keys": [] },
+        ] });
+        let told = compared(&answer);
+        for line in [
+            "public.t a\\u{1b} is not here",
+            "public.t b is here and not at the source",
+            "public.t c is here with other values",
+            "public.t: 27 more differ; --json names 1,000",
+            "public.log: its rows have no key, so they are only counted",
+        ] {
+            assert!(told.lines().any(|known| known == line), "{line}\n{told}");
+        }
+        assert!(!told.contains("does not follow"));
     }
 }

@@ -31,6 +31,14 @@ fn list(typed: &RuleList) -> Result<()> {
         return Ok(());
     }
     let fields = answer["fields"].as_array().cloned().unwrap_or_default();
+    for new in answer["new_tables"].as_array().into_iter().flatten() {
+        let word = |name: &str| table::visible(new[name].as_str().unwrap_or_default());
+        println!(
+            "table {} came to the source of copy {}: nothing of it is copied",
+            word("table"),
+            word("copy")
+        );
+    }
     if fields.is_empty() {
         println!("no field waits for a ruling");
         return Ok(());
@@ -77,6 +85,10 @@ fn show(typed: &RuleShow) -> Result<()> {
     println!("{} rows have a value", answer["rows"]);
     if answer["metrics"].as_array().is_some_and(|metrics| !metrics.is_empty()) {
         println!("used by the metrics {}", joined(&answer["metrics"]).as_str().unwrap_or(""));
+    }
+    if answer["dashboards"].as_array().is_some_and(|dashboards| !dashboards.is_empty()) {
+        let dashboards = joined(&answer["dashboards"]);
+        println!("used by the dashboards {}", table::visible(dashboards.as_str().unwrap_or("")));
     }
     if answer["rows_to_rewrite"] != json!(0) || answer["log_to_rewrite"] == json!(true) {
         println!("{} rows of the table are still to be rewritten", answer["rows_to_rewrite"]);

@@ -6,12 +6,15 @@
 mod dba;
 mod killed;
 mod lost;
+mod plans;
 mod ranges;
 mod speed;
 mod story;
 mod tls;
 mod transactions;
 mod types;
+mod used;
+mod verified;
 
 use conformance::{Caller, Node, Postgres};
 use serde_json::{Value, json};

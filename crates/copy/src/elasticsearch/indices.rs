@@ -1,7 +1,8 @@
 //! What a cluster has: indices, data streams, aliases; their fields and shards.
 
 use super::client::{Client, encoded};
-use crate::{ColumnType, Range, SourceColumn, SourceError, SourceTable, Wanted};
+use super::templates::Templates;
+use crate::{About, ColumnType, Range, SourceColumn, SourceError, SourceTable, Wanted};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +39,7 @@ impl Shard {
 /// The tables of a cluster: data streams and aliases of several indices as one, each other index
 /// alone. What begins with a dot is the cluster's own.
 pub(super) fn describe(client: &Client) -> Result<Vec<SourceTable>, SourceError> {
-    let counts = counts(client)?;
+    let (counts, templates) = (counts(client)?, Templates::read(client)?);
     let mappings = client.get("/_mapping")?;
     let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, indices) in streams(client)?.into_iter().chain(aliases(client)?) {
@@ -57,6 +58,7 @@ pub(super) fn describe(client: &Client) -> Result<Vec<SourceTable>, SourceError>
         for index in &indices {
             see_fields("", &mappings[index]["mappings"]["properties"], &mut columns);
         }
+        templates.see_fields(&names_of(&name, &indices), &mut columns);
         SourceTable {
             name,
             columns,
@@ -66,6 +68,19 @@ pub(super) fn describe(client: &Client) -> Result<Vec<SourceTable>, SourceError>
         }
     };
     Ok(tables.into_iter().map(table).collect())
+}
+
+/// What the cluster says about a table beside its fields.
+pub(super) fn about(client: &Client, table: &str) -> Result<About, SourceError> {
+    let of_table = streams(client)?.into_iter().chain(aliases(client)?);
+    let mut of_table = of_table.filter(|(name, _)| name == table);
+    let indices = of_table.next().map(|(_, indices)| indices).unwrap_or_default();
+    let said = Templates::read(client)?.about(&names_of(table, &indices));
+    Ok(About { words: said.about, retention: said.retention })
+}
+
+fn names_of<'n>(table: &'n str, indices: &'n BTreeSet<String>) -> Vec<&'n str> {
+    std::iter::once(table).chain(indices.iter().map(String::as_str)).collect()
 }
 
 /// The shards of some tables as they are now.
@@ -146,12 +161,12 @@ fn aliases(client: &Client) -> Result<BTreeMap<String, BTreeSet<String>>, Source
     Ok(aliases)
 }
 
-fn members(value: &Value) -> BTreeMap<&String, &Value> {
+pub(super) fn members(value: &Value) -> BTreeMap<&String, &Value> {
     value.as_object().map(|object| object.iter().collect()).unwrap_or_default()
 }
 
 /// Fields of a mapping by their path.
-fn see_fields(path: &str, properties: &Value, columns: &mut Vec<SourceColumn>) {
+pub(super) fn see_fields(path: &str, properties: &Value, columns: &mut Vec<SourceColumn>) {
     for (name, field) in members(properties) {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         let native = field["type"].as_str().unwrap_or("object");

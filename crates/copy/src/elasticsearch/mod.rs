@@ -12,6 +12,7 @@ mod client;
 mod follow;
 mod indices;
 mod page;
+mod templates;
 
 #[cfg(test)]
 mod tests;
@@ -20,12 +21,12 @@ use crate::files::head;
 use crate::settings;
 use crate::tls::{Trust, check_plain};
 use crate::{
-    CopiedRows, Follow, Layout, Marks, Piece, Position, Range, Snapshot, Source, SourceError,
-    SourceTable, Wanted,
+    About, CopiedRows, Follow, Layout, Marks, Piece, Position, Range, Snapshot, Source,
+    SourceError, SourceTable, Wanted,
 };
 use client::Client;
 use follow::FollowedShards;
-use indices::{Shard, describe, shards};
+use indices::{Shard, about, describe, shards};
 use page::{Pages, first_page, piece};
 use serde::Deserialize;
 use std::fmt;
@@ -136,6 +137,11 @@ impl Source for ElasticsearchSource {
     async fn describe(&self) -> Result<Vec<SourceTable>, SourceError> {
         let client = self.client.clone();
         blocking(move || describe(&client)).await
+    }
+
+    async fn about(&self, table: &SourceTable) -> Result<About, SourceError> {
+        let (client, table) = (self.client.clone(), table.name.clone());
+        blocking(move || about(&client, &table)).await
     }
 
     async fn sample(

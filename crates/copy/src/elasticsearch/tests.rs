@@ -34,6 +34,7 @@ struct State {
     opened: usize,
     questions: usize,
     fail_next: bool,
+    hides_templates: bool,
 }
 
 #[derive(Clone)]
@@ -55,6 +56,7 @@ impl Peer {
             opened: 0,
             questions: 0,
             fail_next: false,
+            hides_templates: false,
         };
         let peer = Peer { state: Arc::new(Mutex::new(state)), port };
         let serving = peer.clone();
@@ -162,6 +164,23 @@ impl Peer {
                     "user": { "properties": { "email": { "type": "keyword" } } } } } });
                 (200, json!({ "logs-1": mapping, "logs-2": mapping, ".security": mapping }))
             }
+            ("GET", ["_index_template"]) => {
+                let of = |name: &str, pattern: &str| {
+                    json!({ "name": name, "index_template": {
+                    "index_patterns": [pattern], "priority": 7, "composed_of": ["common"],
+                    "template": { "lifecycle": { "data_retention": "30d" } } } })
+                };
+                (200, json!({ "index_templates": [of("logs", "logs-*"), of("other", "x*")] }))
+            }
+            ("GET", ["_component_template"]) => {
+                let template = json!({ "mappings": { "properties": {
+                    "n": { "type": "keyword" }, "trace": { "type": "keyword" } } } });
+                let part =
+                    json!({ "name": "common", "component_template": { "template": template } });
+                (200, json!({ "component_templates": [part] }))
+            }
+            ("GET", ["_template"]) if state.hides_templates => (403, json!({})),
+            ("GET", ["_template"]) => (200, json!({})),
             ("GET", ["_data_stream"]) if is_opensearch => (400, json!({})),
             ("GET", ["_data_stream"]) => (200, json!({ "data_streams": [] })),
             ("GET", ["_alias"]) => {
@@ -267,7 +286,16 @@ async fn all_of_it(family: Family) {
     let told: Vec<_> = tables.iter().map(|t| (t.name.as_str(), t.rows, t.key.join(","))).collect();
     assert_eq!(told, [("logs", Some(5_310), "_id".to_owned())]);
     let columns: Vec<&str> = tables[0].columns.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(columns, ["n", "user.email"]);
+    // With what its template says: a field that no index has yet, and how long rows stay.
+    assert_eq!(columns, ["n", "user.email", "trace"]);
+    assert_eq!(tables[0].columns[0].native, "long", "as it is in the indices");
+    let about = source.about(&tables[0]).await.unwrap();
+    assert_eq!(about.words.as_deref(), Some("indices by the template `logs` (logs-*)"));
+    assert_eq!(about.retention.as_deref(), Some("30d"));
+    peer.state.lock().hides_templates = true;
+    let about = source.about(&tables[0]).await.unwrap();
+    assert!(about.words.unwrap().contains("`monitor`") && about.retention.is_none());
+    assert_eq!(source.describe().await.unwrap()[0].columns.len(), 2, "the rest is there");
     let (_, sample) = source.sample(&tables[0], 20).await.unwrap();
     assert_eq!(sample.len(), 20);
 

@@ -248,6 +248,10 @@ impl Source for MysqlSource {
         Ok(shapes.into_iter().map(table).collect())
     }
 
+    fn is_cheap_to_describe(&self) -> bool {
+        true
+    }
+
     async fn sample(
         &self,
         table: &SourceTable,

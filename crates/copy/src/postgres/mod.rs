@@ -268,6 +268,10 @@ impl Source for Postgres {
         Ok(self.tables(&client).await?.into_iter().map(|table| table.table).collect())
     }
 
+    fn is_cheap_to_describe(&self) -> bool {
+        true
+    }
+
     async fn sample(
         &self,
         table: &SourceTable,

@@ -42,6 +42,8 @@ pub struct CopyPiece<'a> {
     pub key: &'a [usize],
     /// The rows.
     pub rows: &'a CopiedRows,
+    /// Fields that were copied before and are not any more: what is stored of them stays.
+    pub ended: &'a [String],
     /// The lane that they come from, and the position after the last of them.
     pub mark: Option<(&'a str, &'a [u8])>,
 }
@@ -157,81 +159,6 @@ impl Engine {
         }
     }
 
-    /// The `_id`s of rows that are not stored as they would be now: `piece` holds them as the source
-    /// has them. Says nothing of what is stored but whether it is the same.
-    ///
-    /// # Errors
-    /// If the caller may not write to the table, it is gone, or a stored value does not open.
-    pub fn compare_copied(
-        &self,
-        caller: &Caller,
-        piece: &CopyPiece<'_>,
-    ) -> Result<Vec<String>, EngineError> {
-        let table = self.copy_table(piece.table)?;
-        self.may(caller, Right::Write, Some(&table.name))?;
-        let _epoch = self.store.hold_epoch();
-        let ids = ids_of(piece);
-        let run = Run { engine: self, caller, piece, ids: &ids, name: &table.name };
-        let read = run.read(&table, 0..piece.rows.len(), &BTreeSet::new())?;
-        let mut now = Table::clone(&table);
-        for field in read.new_fields {
-            let id = now.schema.push(field);
-            self.withhold_new(&mut now, id, &read.batch);
-        }
-        let Ok(sealed) = self.sealer.seal(&mut now, read.batch) else { return Ok(Vec::new()) };
-        let expected = sealed.batch.batch();
-        let names: Vec<&str> = expected.rows.iter().filter_map(|row| row.id.as_deref()).collect();
-        let stored = self.store.stored_rows(table.id, &names)?;
-        let mut other = Vec::new();
-        let expected_cells = cells_by_row(expected);
-        let with_id = expected.rows.iter().zip(&expected_cells).filter(|(row, _)| row.id.is_some());
-        for ((row, cells), stored) in with_id.zip(&stored) {
-            let is_same = match (row.op, stored) {
-                (Op::Delete, stored) => stored.is_none(),
-                (Op::Put, None) => false,
-                (Op::Put, Some((stored, ..))) => {
-                    let mut stored = cells_by_row(stored).swap_remove(0);
-                    // What stays of a column that the source dropped is no difference.
-                    stored.retain(|&id, _| is_covered(&now, piece.columns, id));
-                    self.is_same(&now, cells, &stored)?
-                }
-            };
-            if !is_same {
-                other.extend(row.id.as_deref().map(str::to_owned));
-            }
-        }
-        Ok(other)
-    }
-
-    fn is_same(
-        &self,
-        table: &Table,
-        one: &Cells<'_>,
-        other: &Cells<'_>,
-    ) -> Result<bool, EngineError> {
-        use super::carry::Cell as Stored;
-        if !one.keys().eq(other.keys()) {
-            return Ok(false);
-        }
-        for ((&field, one), other) in one.iter().zip(other.values()) {
-            let sealed = |cells: &[Stored<'_>]| -> Option<Vec<Box<[u8]>>> {
-                let bytes = cells.iter().map(|cell| match cell {
-                    Stored::Sealed(bytes) => Some((*bytes).into()),
-                    _ => None,
-                });
-                bytes.collect()
-            };
-            let is_same = match (sealed(one), sealed(other)) {
-                (Some(one), Some(other)) => self.sealer.is_same(table, field, &one, &other)?,
-                _ => one == other,
-            };
-            if !is_same {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// The newest mark of each lane of a table; none if there is no such table.
     ///
     /// # Errors
@@ -253,24 +180,24 @@ impl Engine {
 }
 
 /// Rows of a piece of which none starts from one of the others.
-struct Run<'a> {
-    engine: &'a Engine,
-    caller: &'a Caller,
-    piece: &'a CopyPiece<'a>,
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) caller: &'a Caller,
+    pub(super) piece: &'a CopyPiece<'a>,
     /// The `_id` of each row of the piece.
-    ids: &'a [Option<Box<str>>],
-    name: &'a TableName,
+    pub(super) ids: &'a [Option<Box<str>>],
+    pub(super) name: &'a TableName,
 }
 
 /// What was read, before it is sealed.
-struct Read {
-    batch: Batch,
-    new_fields: Vec<Field>,
+pub(super) struct Read {
+    pub(super) batch: Batch,
+    pub(super) new_fields: Vec<Field>,
     /// The row of the piece behind each row of the batch.
-    rows: Vec<usize>,
+    pub(super) rows: Vec<usize>,
     targets: Vec<CellTarget>,
     left_out: Vec<u64>,
-    refused: Vec<(usize, String)>,
+    pub(super) refused: Vec<(usize, String)>,
 }
 
 impl Run<'_> {
@@ -343,7 +270,7 @@ impl Run<'_> {
     }
 
     /// Reads rows into columns.
-    fn read(
+    pub(super) fn read(
         &self,
         base: &Table,
         run: Range<usize>,
@@ -580,7 +507,7 @@ fn runs(piece: &CopyPiece<'_>, ids: &[Option<Box<str>>]) -> Vec<Range<usize>> {
 }
 
 /// The `_id` of each row: its key, or the text of cell 0 of a document.
-fn ids_of(piece: &CopyPiece<'_>) -> Vec<Option<Box<str>>> {
+pub(super) fn ids_of(piece: &CopyPiece<'_>) -> Vec<Option<Box<str>>> {
     let rows = piece.rows;
     let key: &[usize] = if piece.columns.is_empty() { &[0] } else { piece.key };
     let mut text = String::new();
@@ -627,19 +554,6 @@ fn shape_of(table: &Table, batch: &Batch, row: usize, cells: &Cells<'_>) -> Valu
     let written = cells.iter().map(|(&id, cells)| (table.schema.field(id), cells.len()));
     let written = written.filter(|(field, _)| field.companion_of.is_none());
     shape::plain(written.map(|(field, cells)| (field.name.as_str(), cells)))
-}
-
-/// Whether a field gets its values from one of these columns.
-fn is_covered(table: &Table, columns: &[CopyColumn], id: FieldId) -> bool {
-    let Some(field) = table.schema.fields().get(id.0 as usize) else { return false };
-    let of = field.companion_of.map_or(field, |of| table.schema.field(of));
-    let name = of.name.as_str();
-    let mut targets =
-        columns.iter().filter_map(|column| Some((column.field.as_ref()?, column.json)));
-    columns.is_empty()
-        || targets.any(|(target, json)| {
-            name == target.name.as_str() || (json && is_below(name, target.name.as_str()))
-        })
 }
 
 /// Puts what stands at `path` in one shape into another.

@@ -68,6 +68,7 @@ mod model;
 mod osi;
 mod plan;
 mod promql;
+mod reads;
 mod request;
 mod span;
 mod sql_text;
@@ -86,6 +87,7 @@ pub use model::{
 pub use osi::to_osi;
 pub use plan::{MetricPlan, plan};
 pub use promql::Selector;
+pub use reads::TableReads;
 pub use request::{Compare, MetricQuery, Steps};
 pub use span::{Span, Unit};
 pub use tests_of::MetricTest;

@@ -22,12 +22,15 @@ mod functions;
 mod lineage;
 mod literal;
 mod metric;
+mod names;
 mod session;
 mod statement;
 mod table;
 #[cfg(test)]
 mod tests;
 mod top_rule;
+
+pub(crate) use names::names_in;
 
 use crate::leaf::field::Kind;
 use crate::metrics::MetricPlan;

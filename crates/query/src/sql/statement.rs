@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// How deep expressions and subqueries may nest.
-const DEPTH_MAX: usize = 50;
+pub(super) const DEPTH_MAX: usize = 50;
 /// The longest statement, in bytes.
 const TEXT_MAX: usize = 1 << 20;
 
@@ -361,7 +361,7 @@ impl VisitorMut for Names<'_> {
 }
 
 /// The words of a dotted path, of which the parser takes some for functions.
-fn path(expr: &Expr) -> Option<Vec<Ident>> {
+pub(super) fn path(expr: &Expr) -> Option<Vec<Ident>> {
     match expr {
         Expr::Identifier(ident) => Some(vec![ident.clone()]),
         Expr::CompoundIdentifier(parts) => Some(parts.clone()),

@@ -33,7 +33,7 @@ pub(super) fn panel(
 ) -> Result<Markup, ApiError> {
     let engine = &call.app.engine;
     let saved = backend::saved_object(engine, caller, SavedKind::Search, id, None)?;
-    let param = |name: &str| param(&saved, name);
+    let param = |name: &str| saved.param(name);
     if saved.body["page"] == json!("sql") {
         let reason = "a search in SQL is no panel yet; save it from the search page";
         return Err(ApiError::illegal_argument(reason));
@@ -59,19 +59,10 @@ pub(super) fn panel(
     })
 }
 
-/// A parameter of the saved URL.
-fn param<'a>(saved: &'a Saved, name: &str) -> &'a str {
-    let params = saved.body["params"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let found = params.iter().rev().find(|param| param[0] == name);
-    found.and_then(|param| param[1].as_str()).unwrap_or("")
-}
-
 /// The search page with the saved question.
 fn whole(saved: &Saved) -> Link {
     let known = ["table", "q", "columns", "sort", "from", "to"];
-    known
-        .into_iter()
-        .fold(Link::to("/_ui/search"), |link, name| link.with(name, param(saved, name)))
+    known.into_iter().fold(Link::to("/_ui/search"), |link, name| link.with(name, saved.param(name)))
 }
 
 fn step((start, end): (i64, i64)) -> i64 {

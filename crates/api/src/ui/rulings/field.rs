@@ -175,6 +175,9 @@ fn preview(call: &Call<'_>, typed: &Typed, plan: &Value) -> Markup {
                 dt { "Stored values" } dd { (number::of(whole(plan, "rows"), "row", "rows")) ": they " (text(plan, "stored_values")) "." }
                 dt { "Metrics" }
                 dd { @if texts(plan, "metrics").is_empty() { "none uses it" } @else { (texts(plan, "metrics").join(", ")) } }
+                @if !texts(plan, "dashboards").is_empty() {
+                    dt { "Dashboards" } dd { (texts(plan, "dashboards").join(", ")) }
+                }
                 dt { "Why" } dd { (text(plan, "reason")) }
             }
             form.form-foot method="post" action=(link_to(table, field)) {
@@ -229,14 +232,19 @@ fn looks(shown: &Value) -> Markup {
 }
 
 fn uses(shown: &Value) -> Markup {
-    let metrics = texts(shown, "metrics");
+    let (metrics, dashboards) = (texts(shown, "metrics"), texts(shown, "dashboards"));
     html! {
         section.panel aria-labelledby="uses" {
             h2 #uses { "What uses it" }
-            @if metrics.is_empty() { p.hint { "No declared metric." } }
-            ul.plain { @for metric in metrics {
-                li { a href=(crate::ui::metrics::link_to(metric)) { (metric) } }
-            } }
+            @if metrics.is_empty() && dashboards.is_empty() {
+                p.hint { "No declared metric, and no dashboard that you may open." }
+            }
+            ul.plain {
+                @for metric in metrics {
+                    li { a href=(crate::ui::metrics::link_to(metric)) { (metric) } }
+                }
+                @for dashboard in dashboards { li { "Dashboard: " (dashboard) } }
+            }
         }
     }
 }

@@ -8,13 +8,13 @@ use crate::ui::form::{self, Form, asked};
 use crate::ui::frame::{self, Page, Section};
 use crate::ui::link::Link;
 use crate::ui::number;
-use crate::ui::shown::{list as entries, text, texts, whole};
+use crate::ui::shown::{list as entries, text, texts, time, whole};
 use engine::{Caller, NewRuling};
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// So many metrics are named; the field's own page names all.
-const METRICS_SHOWN: usize = 3;
+/// So many of those that use a field are named; the field's own page names all.
+const USERS_SHOWN: usize = 3;
 
 /// `GET /_ui/rulings`, of one table with `table`.
 pub(in crate::ui) fn list(call: &Call<'_>, caller: &Caller) -> Answer {
@@ -24,6 +24,7 @@ pub(in crate::ui) fn list(call: &Call<'_>, caller: &Caller) -> Answer {
         let fields = queue["fields"].as_array().map_or(&[][..], Vec::as_slice);
         let (withheld, ruled): (Vec<&Value>, Vec<&Value>) =
             fields.iter().partition(|field| text(field, "state") == "withheld");
+        let new_tables = call.app.copies.new_tables();
         let content = html! {
             div.page-head {
                 h1 { "Rulings" }
@@ -32,6 +33,7 @@ pub(in crate::ui) fn list(call: &Call<'_>, caller: &Caller) -> Answer {
             (agreed(call))
             (rewrites(&queue))
             (of_one_table(table))
+            @if table.is_none() && !new_tables.is_empty() { (came(&new_tables)) }
             @if fields.is_empty() {
                 (frame::empty("Nothing waits", html! {
                     "Every field was ruled on by a person. Any of them can be ruled on again: pick it under "
@@ -84,6 +86,19 @@ fn rewrites(queue: &Value) -> Markup {
     }
 }
 
+/// Tables that came to the sources of copies.
+fn came(tables: &[Value]) -> Markup {
+    html! {
+        section aria-labelledby="came" {
+            h2 #came { "New at a source " span.faint { (tables.len()) } }
+            p.hint.lead { "Nothing of them is copied until a signed copy file names them. Plan the copy again, or name them in its " code { "left_out" } "." }
+            ul.plain { @for table in tables {
+                li { span.mono { (text(table, "table")) } " of copy " span.mono { (text(table, "copy")) } " " span.faint { "since " (time(text(table, "since"))) } }
+            } }
+        }
+    }
+}
+
 fn of_one_table(table: Option<&str>) -> Markup {
     html! {
         @if let Some(table) = table {
@@ -122,7 +137,7 @@ fn table_of(fields: &[&Value], tickable: bool) -> Markup {
                     th scope="col" { "Classifier says" }
                     th scope="col" { "Values look like" }
                     th.num scope="col" { "Rows" }
-                    th scope="col" { "Metrics" }
+                    th scope="col" { "Used by" }
                     th scope="col" { span.unseen { "Rule" } }
                 } }
                 tbody { @for field in fields { (row(field, tickable)) } }
@@ -136,7 +151,10 @@ fn row(field: &Value, tickable: bool) -> Markup {
     let proposal = &field["proposal"];
     let ruling = &field["ruling"];
     let agrees = format!("{}/{table}/{name}", text(field, "state"));
-    let metrics = texts(field, "metrics");
+    let dashboards =
+        texts(field, "dashboards").into_iter().map(|name| format!("{name} (dashboard)"));
+    let users: Vec<String> =
+        texts(field, "metrics").into_iter().map(str::to_owned).chain(dashboards).collect();
     html! {
         tr {
             @if tickable {
@@ -159,13 +177,13 @@ fn row(field: &Value, tickable: bool) -> Markup {
             }
             td data-label="Values look like" { (shapes(proposal)) }
             td.num data-label="Rows" { (number::count(whole(field, "rows"))) }
-            td data-label="Metrics" {
-                @if metrics.is_empty() { span.faint { "–" } }
-                @for (place, metric) in metrics.iter().take(METRICS_SHOWN).enumerate() {
+            td data-label="Used by" {
+                @if users.is_empty() { span.faint { "–" } }
+                @for (place, user) in users.iter().take(USERS_SHOWN).enumerate() {
                     @if place > 0 { ", " }
-                    (metric)
+                    (user)
                 }
-                @if metrics.len() > METRICS_SHOWN { span.faint { " and " (metrics.len() - METRICS_SHOWN) " more" } }
+                @if users.len() > USERS_SHOWN { span.faint { " and " (users.len() - USERS_SHOWN) " more" } }
             }
             td.narrow { a.button href=(link_to(table, name)) aria-label={ "Rule on " (name) " of " (table) } { "Rule" } }
         }
@@ -231,10 +249,13 @@ mod tests {
             "table": "users", "field": "<b>", "state": "withheld", "rows": 1200,
             "proposal": { "class": "personal", "kind": "email", "reason": "has an @",
                           "shapes": [{ "shape": "aaa@aaa.aa", "values": 3 }] },
-            "metrics": ["a", "b", "c", "d"],
+            "metrics": ["a", "b", "c"], "dashboards": ["<i>fleet"],
         });
         let shown = row(&field, false).into_string();
         assert!(shown.contains("aaa@aaa.aa") && shown.contains("1,200"), "{shown}");
-        assert!(shown.contains("and 1 more") && !shown.contains("<b>"), "{shown}");
+        assert!(
+            shown.contains("and 1 more") && !shown.contains("<b>") && !shown.contains("<i>"),
+            "{shown}"
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write;
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;\
 padding:0 1rem;color:#1b1f24;background:#fff}table{border-collapse:collapse;width:100%;margin:1rem 0}\
 th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #d5d9de;vertical-align:top}\
-code{font:14px ui-monospace,monospace}.open{color:#1a6b34}.personal{color:#7a4b00}\
+code{font:14px ui-monospace,monospace;overflow-wrap:anywhere}h1 code,h2 code{font-size:.8em}.wide{overflow-x:auto}.open{color:#1a6b34}.personal{color:#7a4b00}\
 .special,.secret,.withheld{color:#a11}@media(prefers-color-scheme:dark){body{background:#14171a;\
 color:#e3e6e9}th,td{border-color:#3a4048}.open{color:#7fd49a}.personal{color:#f0b860}\
 .special,.secret,.withheld{color:#ff8d8d}}";
@@ -43,7 +43,7 @@ fn page(file: &CopyFile, about: &str, more: Option<&More>) -> String {
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>Copy {name}</title>\
-         <style>{STYLE}</style><h1>Copy <code>{name}</code></h1><p>{about}</p>\
+         <style>{STYLE}</style><main><h1>Copy <code>{name}</code></h1><p>{about}</p>\
          <p>Source: {kind}. It is only read.</p>",
         name = escaped(&file.name),
         kind = escaped(&file.kind),
@@ -64,11 +64,14 @@ fn page(file: &CopyFile, about: &str, more: Option<&More>) -> String {
         if table.filter.is_some() {
             out.push_str("<p>Only some of its rows; the file says which.</p>");
         }
-        out.push_str("<table><tr><th>Field<th>From<th>Stored as<th>Why<th>Copied for</tr>");
+        out.push_str(
+            "<div class=\"wide\" tabindex=\"0\"><table><tr><th>Field<th>From<th>Stored as<th>Why<th>Copied \
+             for</tr>",
+        );
         for column in &table.columns {
             row(&mut out, column);
         }
-        out.push_str("</table>");
+        out.push_str("</table></div>");
         if !table.left_out.is_empty() {
             out.push_str("<h3>Not copied</h3><table><tr><th>Column<th>Why</tr>");
             for (name, why) in &table.left_out {
@@ -81,7 +84,7 @@ fn page(file: &CopyFile, about: &str, more: Option<&More>) -> String {
     }
     out.push_str(
         "<p>A column that comes to the source later is withheld: sealed and unread until a guardian \
-         rules on it. Credentials are never stored.</p></html>",
+         rules on it. Credentials are never stored.</p></main></html>",
     );
     out
 }

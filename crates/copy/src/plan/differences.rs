@@ -176,8 +176,8 @@ impl Of<'_> {
         let word = type_word(ty);
         match self.engine.copied_field_type(&self.plan.to, planned.to.as_str()) {
             Some(stored) if stored != ty => format!(
-                "it would be {word}, and `{}` of `{}` is {} and stays so: write `type: {}` to go on \
-                 with the values that fit, or `to` with another name",
+                "it would be {word}, and `{}` of `{}` is {} and stays so: values that do not fit are \
+                 left out and counted; write `type: {}` if that is meant, or `to` with another name",
                 planned.to,
                 self.plan.to,
                 type_word(stored),

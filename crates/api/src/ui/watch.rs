@@ -250,7 +250,7 @@ fn lag(copies: &Value) -> Option<Figure> {
         None => format!("lag; {follow} of {copies}"),
     };
     let figure = longest.map_or("–".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1000.0));
-    Some(Figure { figure: html! { (figure) }, what, to: Some(Link::to("/_ui/copies")) })
+    Some(Figure { figure: html! { (figure) }, what, to: None })
 }
 
 /// Copies that do not go on by themselves, or whose source does not answer.
@@ -258,7 +258,7 @@ fn of_copies(copies: &Value) -> Vec<Alarm> {
     let stands = |copy: &&Value| matches!(text(copy, "state"), "waiting" | "paused" | "stopped");
     let alarm = |copy: &Value| Alarm {
         text: format!("The copy “{}” is {}.", text(copy, "copy"), text(copy, "status")),
-        to: Some(Link::to("/_ui/copies").part(text(copy, "copy"))),
+        to: None,
     };
     copies.as_array().into_iter().flatten().filter(stands).map(alarm).collect()
 }
@@ -393,7 +393,6 @@ mod tests {
         let alarms = of_copies(&copies);
         assert_eq!(alarms.len(), 1);
         assert_eq!(alarms[0].text, "The copy “crm” is waiting: the source does not answer.");
-        assert_eq!(alarms[0].to.as_ref().unwrap().to_string(), "/_ui/copies/crm");
         assert!(lag(&json!([])).is_none());
     }
 

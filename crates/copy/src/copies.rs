@@ -1,7 +1,7 @@
 //! All copies of a node: proposed, signed, started, looked at.
 
 use crate::file::{CopyFile, FileError, check_name};
-use crate::live::{Doing, Live};
+use crate::live::{Doing, Live, Reading};
 use crate::plan::{self, PlanRequest, Planned};
 use crate::runner;
 use crate::signing::Behind;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -136,9 +136,10 @@ impl Copies {
         self.engine.may_copy(caller)?;
         let copy = self.started(name)?;
         self.engine.record_copy(caller, name, "paused", &[])?;
-        self.stop_one(&copy)?;
         let reason = format!("by {}", caller.name());
+        // Kept first: whatever happens now, it does not go on by itself.
         copy.change(|run| run.paused = Some(reason.clone())).map_err(trouble)?;
+        self.stop_one(&copy)?;
         copy.do_now(Doing::Paused { reason });
         self.watch(&copy)?;
         Ok(status::of(&copy))
@@ -175,6 +176,7 @@ impl Copies {
             chosen.for_each(|(_, table)| {
                 table.copied = false;
                 table.again = true;
+                // What an earlier try read is older than what is read now.
                 table.fresh_from = None;
             });
         })
@@ -443,8 +445,6 @@ impl Copy {
         if let Err(error) = begun {
             tracing::error!(copy = self.name, ?error, "the new beginning is not written down");
         }
-        let again = Instant::now();
-        self.do_now(Doing::Waiting { reason: reason.to_owned(), again });
     }
 
     /// A paused copy lost its place at the source.
@@ -455,15 +455,16 @@ impl Copy {
         }
     }
 
-    pub(crate) fn begin_snapshot(&self) {
-        self.live.lock().snapshot = Some((Instant::now(), 0));
+    /// Begins to count what is read of a snapshot; `before` are the rows that were read of it.
+    pub(crate) fn begin_snapshot(&self, before: u64) {
+        self.live.lock().snapshot = Some(Reading { before, read: 0 });
     }
 
     pub(crate) fn count_read(&self, table: &str, rows: u64) {
         let mut live = self.live.lock();
         live.tables.entry(table.to_owned()).or_default().read += rows;
-        if let Some((_, read)) = &mut live.snapshot {
-            *read += rows;
+        if let Some(snapshot) = &mut live.snapshot {
+            snapshot.read += rows;
         }
     }
 
@@ -516,7 +517,8 @@ impl Copy {
     }
 
     pub(crate) fn note_lag(&self, lag: Lag) {
-        self.live.lock().note_lag(lag);
+        let now = self.engine.now().0;
+        self.live.lock().note_lag(lag, now);
     }
 
     /// Notes what the source keeps while nobody follows.

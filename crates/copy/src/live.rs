@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 /// Rates are those of so long.
 const WINDOW: Duration = Duration::from_secs(10);
-/// So many points are kept for a chart of the lag, one every two seconds: half an hour.
-const POINTS_MAX: usize = 900;
+/// How long one point of the lag stands for, in milliseconds: its worst.
+const POINT_MS: i64 = 20_000;
+/// So many points are kept: eight hours.
+const POINTS_MAX: usize = 1_440;
 /// So many things that were no rows are kept by name.
 const REFUSALS_MAX: usize = 50;
 
@@ -23,6 +25,8 @@ pub(crate) enum Doing {
     Waiting {
         reason: String,
         again: Instant,
+        /// How often it failed, one after the other.
+        tries: u32,
     },
     Paused {
         reason: String,
@@ -37,12 +41,19 @@ pub(crate) struct Live {
     pub(crate) lag: Lag,
     /// Rows stored since the server started.
     pub(crate) rows: u64,
-    /// When the snapshot began, and how many of its rows were read by then.
-    pub(crate) snapshot: Option<(Instant, u64)>,
+    /// The snapshot that is being read.
+    pub(crate) snapshot: Option<Reading>,
     recent: VecDeque<(Instant, u64)>,
-    /// Milliseconds of lag, oldest first, and when the last was noted.
-    pub(crate) lags: VecDeque<u64>,
-    noted: Option<Instant>,
+    /// When a stretch of time began, and the longest lag in it, in milliseconds; oldest first.
+    lags: VecDeque<(i64, u64)>,
+}
+
+/// How far reading a snapshot is, in rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// What earlier runs read of it.
+    pub(crate) before: u64,
+    pub(crate) read: u64,
 }
 
 /// Of one table, since the server started.
@@ -83,7 +94,6 @@ impl Default for Live {
             snapshot: None,
             recent: VecDeque::new(),
             lags: VecDeque::new(),
-            noted: None,
         }
     }
 }
@@ -105,21 +115,51 @@ impl Live {
         rows as f64 / now.duration_since(*first).as_secs_f64().max(1.0)
     }
 
-    pub(crate) fn note_lag(&mut self, lag: Lag) {
+    /// Notes how far behind the copy is at `now`, in milliseconds since 1970. A time that is not
+    /// known leaves a gap.
+    pub(crate) fn note_lag(&mut self, lag: Lag, now: i64) {
         self.lag = lag;
-        if self.noted.is_some_and(|noted| noted.elapsed() < Duration::from_secs(2)) {
-            return;
+        let Some(time) = lag.time else { return };
+        let (at, ms) = (now.div_euclid(POINT_MS) * POINT_MS, time.as_millis() as u64);
+        match self.lags.back_mut() {
+            Some((last, worst)) if *last >= at => *worst = (*worst).max(ms),
+            _ => self.lags.push_back((at, ms)),
         }
-        self.noted = Some(Instant::now());
-        self.lags.push_back(lag.time.map_or(0, |time| time.as_millis() as u64));
         if self.lags.len() > POINTS_MAX {
             self.lags.pop_front();
         }
+    }
+
+    /// When a stretch of time began, and the longest lag in it; oldest first.
+    pub(crate) fn lags(&self) -> impl Iterator<Item = (i64, u64)> {
+        self.lags.iter().copied()
     }
 
     fn forget(&mut self, now: Instant) {
         while self.recent.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
             self.recent.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_lag_of_each_stretch_is_kept_and_not_for_ever() {
+        let mut live = Live::default();
+        let lag =
+            |ms| Lag { time: Some(Duration::from_millis(ms)), waiting: None, ..Lag::default() };
+        for (now, ms) in [(40_000, 5), (59_999, 900), (50_000, 7), (60_000, 3)] {
+            live.note_lag(lag(ms), now);
+        }
+        live.note_lag(Lag { time: None, waiting: Some(1), ..Lag::default() }, 90_000);
+        assert_eq!(live.lags().collect::<Vec<_>>(), [(40_000, 900), (60_000, 3)]);
+        for point in 0..2_000 {
+            live.note_lag(lag(1), point * POINT_MS);
+        }
+        assert_eq!(live.lags().count(), POINTS_MAX);
+        assert_eq!(live.lags().last(), Some((1_999 * POINT_MS, 1)));
     }
 }

@@ -1,5 +1,8 @@
 //! Carries a copy out: snapshot, then following; pausing, retrying, beginning anew.
 
+#[cfg(test)]
+mod tests;
+
 use crate::copies::Copy;
 use crate::file::CopyFile;
 use crate::live::Doing;
@@ -72,7 +75,7 @@ impl From<EngineError> for Trouble {
 
 /// The life of a copy, until it is paused or the server stops.
 pub(crate) async fn live(copy: Arc<Copy>) {
-    let mut pause = PAUSE_MIN;
+    let mut tries = 0;
     loop {
         let started = Instant::now();
         let trouble = match Run::begin(&copy).await {
@@ -80,8 +83,10 @@ pub(crate) async fn live(copy: Arc<Copy>) {
             Err(trouble) => trouble,
         };
         if started.elapsed() > PAUSE_MAX {
-            pause = PAUSE_MIN;
+            tries = 0;
         }
+        tries += 1;
+        let pause = pause_after(tries);
         let name = copy.name.as_str();
         match trouble {
             Trouble::Stopped => return copy.do_now(Doing::Nothing),
@@ -93,17 +98,23 @@ pub(crate) async fn live(copy: Arc<Copy>) {
             Trouble::Anew(reason) => {
                 tracing::warn!(copy = name, reason, "copy begins anew");
                 copy.begin_anew(&reason);
+                copy.do_now(Doing::Waiting { reason, again: Instant::now() + pause, tries });
             }
             Trouble::Later(reason) => {
                 tracing::warn!(copy = name, reason, "copy waits");
-                copy.do_now(Doing::Waiting { reason, again: Instant::now() + pause });
+                copy.do_now(Doing::Waiting { reason, again: Instant::now() + pause, tries });
             }
         }
         if copy.stopped_within(pause).await {
             return copy.do_now(Doing::Nothing);
         }
-        pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// How long to wait after so many tries failed, one after the other.
+fn pause_after(tries: u32) -> Duration {
+    let doubled = 1 << tries.saturating_sub(1).min(16);
+    (PAUSE_MIN * doubled).min(PAUSE_MAX)
 }
 
 struct Run {
@@ -188,7 +199,8 @@ impl Run {
             }
         })?;
         let ranges = self.keep_snapshot(&*snapshot)?;
-        self.copy.begin_snapshot();
+        let read = ranges.iter().filter(|range| range.done).map(|range| range.rows.max(1));
+        self.copy.begin_snapshot(read.sum());
         tokio::select! {
             read = self.read_ranges(&snapshot, ranges) => read?,
             trouble = watch_snapshot(&self.copy, &*self.source) => return Err(trouble),
@@ -231,16 +243,17 @@ impl Run {
                 continue;
             }
             let begun = known.fresh_from.is_some();
+            let has_older = known.again || known.anew > 0;
             self.copy.change(|run| {
                 let ranges = run.snapshot.iter_mut().flat_map(|snapshot| &mut snapshot.ranges);
                 ranges.filter(|range| range.table == *table).for_each(|range| range.done = false);
                 // Rows of before an earlier try stay readable until this one is through; what it
                 // brought itself goes with them.
-                if known.anew > 0 {
+                if has_older {
                     run.tables.entry(table.clone()).or_default().fresh_from = None;
                 }
             })?;
-            if begun && known.anew == 0 {
+            if begun && !has_older {
                 let (storing, table) = (Arc::clone(&self.storing), table.clone());
                 blocking(move || storing.empty(&table, None, None)).await??;
             }

@@ -7,7 +7,7 @@ use crate::arguments::{
 use crate::client::{Body, Client, encoded};
 use crate::failure::{Doing, Failure, Result};
 use crate::key_place::first_line;
-use crate::progress::{Counting, bar, grouped};
+use crate::progress::{Counting, bar, drawn, grouped};
 use crate::table;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -19,6 +19,8 @@ const SECRETS: &str = "/_clerestory/source-secrets";
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many rows that differ are named for each table on a terminal.
 const KEYS_SHOWN: usize = 20;
+/// How wide the bar of a snapshot is, in characters.
+const BAR_CHARS: usize = 40;
 
 pub(super) fn run(typed: &Copy) -> Result<()> {
     match typed {
@@ -127,12 +129,13 @@ fn start(typed: &CopyRun) -> Result<()> {
 
 /// Shows the progress of a copy until it follows, or stops.
 fn watch(client: &Client, name: &str) -> Result<()> {
-    let progress = bar(Counting::Documents, 1_000);
+    let progress = bar(Counting::Share, 1_000);
     let path = format!("{ROOT}/{}", encoded(name));
     loop {
         let answer = client.json("GET", &path, Body::Nothing)?;
         let state = answer["state"].as_str().unwrap_or_default();
-        progress.set_message(state.to_owned());
+        let pace = pace(&answer).map(|pace| format!(", {pace}")).unwrap_or_default();
+        progress.set_message(format!("{}{pace}", table::visible(word(&answer["status"]))));
         if let Some(part) = answer["snapshot_part"].as_f64() {
             progress.set_position((part * 1_000.0) as u64);
         }
@@ -331,21 +334,35 @@ fn compared(answer: &Value) -> String {
     told
 }
 
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Rows a second and the time that is left, where something is read.
+fn pace(answer: &Value) -> Option<String> {
+    let rate = answer["rows_per_second"].as_f64().filter(|rate| *rate > 0.0)?;
+    let mut told = format!("{} rows/s", grouped(rate as u64));
+    if let Some(left) = answer["seconds_left"].as_f64() {
+        let (minutes, seconds) = (left as u64 / 60, left as u64 % 60);
+        told.push_str(&match minutes {
+            0 => format!(", {seconds} s left"),
+            minutes => format!(", {minutes} min {seconds} s left"),
+        });
+    }
+    Some(told)
+}
+
 /// How a copy is, in words.
 fn told(answer: &Value) -> String {
-    let word = |value: &Value| table::visible(value.as_str().unwrap_or_default());
-    let number = |value: &Value| grouped(value.as_u64().unwrap_or_default());
+    let word = |value: &Value| table::visible(word(value));
     let mut told = format!("{}: {}\n", word(&answer["copy"]), word(&answer["status"]));
-    if let Some(seconds) = answer["tries_again_in_s"].as_u64() {
-        told.push_str(&format!("tries again in {seconds} s\n"));
+    if let Some(tries) = answer["failed_tries"].as_u64().filter(|tries| *tries > 1) {
+        told.push_str(&format!("{tries} tries failed one after the other\n"));
     }
-    let rate = answer["rows_per_second"].as_f64().unwrap_or_default();
-    if rate > 0.0 {
-        told.push_str(&format!("{} rows/s", grouped(rate as u64)));
-        if let Some(left) = answer["seconds_left"].as_f64() {
-            told.push_str(&format!(", {left:.0} s left"));
-        }
-        told.push('\n');
+    let bar = answer["snapshot_part"].as_f64().map(|part| drawn(part, BAR_CHARS));
+    let parts: Vec<String> = bar.into_iter().chain(pace(answer)).collect();
+    if !parts.is_empty() {
+        told.push_str(&format!("{}\n", parts.join(" ")));
     }
     if let (Some(kept), Some(most)) =
         (answer["lag_waiting"].as_u64(), answer["lag_waiting_max"].as_u64())
@@ -357,29 +374,42 @@ fn told(answer: &Value) -> String {
         ));
     }
     for one in answer["tables"].as_array().into_iter().flatten() {
-        let mut line =
-            format!("  {}: {} rows stored", word(&one["table"]), number(&one["rows_stored"]));
-        if one["copied"] != json!(true) {
-            line.push_str(&format!(", {} of {} ranges read", one["ranges_done"], one["ranges"]));
-        }
-        if one["rows_refused"].as_u64().unwrap_or_default() > 0 {
-            let why = word(&one["refused_because"]);
-            line.push_str(&format!(", {} rows left out: {why}", number(&one["rows_refused"])));
-        }
-        for (column, count) in one["values_left_out"].as_object().into_iter().flatten() {
-            line.push_str(&format!(", {} values of {column} do not fit", number(count)));
-        }
-        if one["values_unknown"].as_u64().unwrap_or_default() > 0 {
-            line.push_str(&format!(", {} values unknown", number(&one["values_unknown"])));
-        }
-        told.push_str(&line);
-        told.push('\n');
+        told.push_str(&table_told(one));
     }
     for note in answer["notes"].as_array().into_iter().flatten().take(5) {
         let (at, table, what) = (word(&note["at"]), word(&note["table"]), word(&note["what"]));
         told.push_str(&format!("  {at} {table} {what}\n"));
     }
     told
+}
+
+/// How one table of a copy is, on one line.
+fn table_told(one: &Value) -> String {
+    let word = |value: &Value| table::visible(word(value));
+    let number = |value: &Value| grouped(value.as_u64().unwrap_or_default());
+    let mut line =
+        format!("  {}: {} rows stored", word(&one["table"]), number(&one["rows_stored"]));
+    if one["copied"] != json!(true) && one["ranges"].as_u64().unwrap_or_default() > 0 {
+        line.push_str(&format!(
+            ", {} of about {} read, {} of {} ranges",
+            number(&one["rows_read"]),
+            number(&one["rows_expected"]),
+            one["ranges_done"],
+            one["ranges"]
+        ));
+    }
+    if one["rows_refused"].as_u64().unwrap_or_default() > 0 {
+        let why = word(&one["refused_because"]);
+        line.push_str(&format!(", {} rows left out: {why}", number(&one["rows_refused"])));
+    }
+    for (column, count) in one["values_left_out"].as_object().into_iter().flatten() {
+        line.push_str(&format!(", {} values of {column} do not fit", number(count)));
+    }
+    if one["values_unknown"].as_u64().unwrap_or_default() > 0 {
+        line.push_str(&format!(", {} values unknown", number(&one["values_unknown"])));
+    }
+    line.push('\n');
+    line
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -397,14 +427,24 @@ mod tests {
     #[test]
     fn a_copy_is_told_in_words() {
         let answer = json!({
-            "copy": "p", "status": "snapshot 43 %", "rows_per_second": 81000.0, "seconds_left": 12.0,
-            "lag_waiting": 16777216, "lag_waiting_max": 10737418240_u64,
+            "copy": "p", "status": "snapshot 43 %", "rows_per_second": 81000.0, "seconds_left": 72.0,
+            "snapshot_part": 0.43, "lag_waiting": 16777216, "lag_waiting_max": 10737418240_u64,
             "tables": [{ "table": "public.t", "copied": false, "ranges": 4, "ranges_done": 1,
-                         "rows_stored": 1234567, "values_left_out": { "n": 2 } }],
+                         "rows_stored": 1234567, "rows_read": 1234567, "rows_expected": 5000000,
+                         "values_left_out": { "n": 2 } }],
             "notes": [],
         });
-        let expected = "p: snapshot 43 %\n81,000 rows/s, 12 s left\nthe source keeps 16,777,216 \
-                        bytes for it, of at most 10,737,418,240\n  public.t: 1,234,567 rows stored, 1 of 4 ranges read, 2 values of n do not fit\n";
+        let bar = "━".repeat(17) + &"─".repeat(23);
+        let expected = format!(
+            "p: snapshot 43 %\n{bar} 81,000 rows/s, 1 min 12 s left\nthe source keeps 16,777,216 \
+             bytes for it, of at most 10,737,418,240\n  public.t: 1,234,567 rows stored, 1,234,567 \
+             of about 5,000,000 read, 1 of 4 ranges, 2 values of n do not fit\n"
+        );
+        assert_eq!(told(&answer), expected);
+        let answer = json!({ "copy": "p", "status": "waiting, next try in 8 s: it is away",
+                             "failed_tries": 4, "rows_per_second": 0.0, "tables": [], "notes": [] });
+        let expected =
+            "p: waiting, next try in 8 s: it is away\n4 tries failed one after the other\n";
         assert_eq!(told(&answer), expected);
     }
 

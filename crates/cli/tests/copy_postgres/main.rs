@@ -3,6 +3,7 @@
 //! `.ci/run` installs PostgreSQL; without it the tests say that they were skipped.
 #![expect(clippy::unwrap_used, reason = "tests are free")]
 
+mod control;
 mod dba;
 mod killed;
 mod lost;

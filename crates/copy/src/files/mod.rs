@@ -177,9 +177,12 @@ impl Source for FilesSource {
         if ranges.is_empty() {
             for table in tables {
                 let files = of_table(&files, &table.table);
-                let settled =
-                    files.iter().filter(|file| is_settled(&shelf, file, self.clock.now()));
-                ranges.extend(settled.map(|file| Range {
+                // Of a file that lines are added to all there are now: a new snapshot in which it
+                // was missing would take its rows away until following gives them again.
+                let now = self.clock.now();
+                let readable =
+                    files.iter().filter(|file| grows(file) || is_settled(&shelf, file, now));
+                ranges.extend(readable.map(|file| Range {
                     table: table.table.clone(),
                     lane: file.name.clone(),
                     bounds: file.bytes.to_string(),
@@ -188,7 +191,8 @@ impl Source for FilesSource {
             }
         }
         let tables = tables.iter().map(|table| (table.table.clone(), table.clone())).collect();
-        Ok(Box::new(FilesSnapshot { shelf, files, tables, types, ranges }))
+        let clock = Arc::clone(&self.clock);
+        Ok(Box::new(FilesSnapshot { shelf, files, tables, types, ranges, clock }))
     }
 
     async fn follow(
@@ -240,6 +244,7 @@ struct FilesSnapshot {
     tables: BTreeMap<String, Wanted>,
     types: BTreeMap<String, Arc<[SourceColumn]>>,
     ranges: Vec<Range>,
+    clock: Arc<dyn Clock>,
 }
 
 #[async_trait::async_trait]
@@ -269,7 +274,8 @@ impl Snapshot for FilesSnapshot {
             return Ok(());
         }
         let types = self.types.get(&range.table).cloned().unwrap_or_default();
-        let task = task(&self.shelf, file, wanted, types, true, from);
+        let settled = is_settled(&self.shelf, file, self.clock.now());
+        let task = task(&self.shelf, file, wanted, types, settled, from);
         let to = out.clone();
         let read = blocking(move || {
             reader::read(&task, &mut |piece| to.blocking_send(piece).map_err(|_| Stopped::Closed))

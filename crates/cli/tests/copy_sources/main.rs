@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "tests are free")]
 #![expect(clippy::print_stdout, reason = "says what is skipped, and how fast it was")]
 
+mod control;
+
 use conformance::Node;
 use serde_json::{Value, json};
 use std::fs::{self, File};

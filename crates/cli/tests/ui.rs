@@ -29,6 +29,11 @@ fn people_do_what_they_came_for() {
 }
 
 #[test]
+fn copies_work_in_a_browser() {
+    run("copies_work_in_a_browser", "copies.mjs");
+}
+
+#[test]
 fn keys_work_in_a_browser() {
     run("keys_work_in_a_browser", "keys.mjs");
 }

@@ -7,5 +7,6 @@ mod house;
 mod leaving;
 mod planted;
 mod saved;
+mod saved_search;
 mod states;
 mod wire;

@@ -23,6 +23,7 @@ pub(super) enum Section {
     Alerts,
     Dashboards,
     Tables,
+    Copies,
     Changes,
     Access,
     Rulings,
@@ -43,13 +44,20 @@ impl Section {
         Section::Tables,
     ];
     /// Where people watch over what is asked.
-    const WATCHING: [Section; 5] =
-        [Section::Changes, Section::Access, Section::Rulings, Section::Audit, Section::Exposure];
+    const WATCHING: [Section; 6] = [
+        Section::Copies,
+        Section::Changes,
+        Section::Access,
+        Section::Rulings,
+        Section::Audit,
+        Section::Exposure,
+    ];
 
     /// Whether it has anything for somebody; the pages themselves decide.
     fn is_for(self, caller: &Caller) -> bool {
         let any = |actions: &[Action]| actions.iter().any(|action| backend::may(caller, *action));
         match self {
+            Section::Copies => any(&[Action::Rule, Action::CreateTable]),
             Section::Rulings => any(&[Action::Rule]),
             Section::Changes => {
                 any(&[Action::ManagePeople, Action::Approve, Action::Rule, Action::Audit])
@@ -69,6 +77,7 @@ impl Section {
             Section::Alerts => "Alerts",
             Section::Dashboards => "Dashboards",
             Section::Tables => "Tables",
+            Section::Copies => "Copies",
             Section::Changes => "Changes",
             Section::Access => "Access",
             Section::Rulings => "Rulings",
@@ -87,6 +96,7 @@ impl Section {
             Section::Alerts => "/_ui/alerts",
             Section::Dashboards => "/_ui/dashboards",
             Section::Tables => "/_ui/tables",
+            Section::Copies => "/_ui/copies",
             Section::Changes => "/_ui/changes",
             Section::Access => "/_ui/access",
             Section::Rulings => "/_ui/rulings",
@@ -105,6 +115,7 @@ impl Section {
             Section::Alerts => icon::bell(),
             Section::Dashboards => icon::dashboard(),
             Section::Tables => icon::tables(),
+            Section::Copies => icon::copies(),
             Section::Changes => icon::change(),
             Section::Access => icon::key(),
             Section::Rulings => icon::ruling(),

@@ -137,6 +137,12 @@ pub(super) fn link() -> Markup {
     )
 }
 
+pub(super) fn copies() -> Markup {
+    drawing(
+        "<path d='M2.5 5c0-1.4 2.5-2.5 5.5-2.5S13.5 3.6 13.5 5 11 7.5 8 7.5 2.5 6.4 2.5 5zM2.5 5v6c0 1.4 2.5 2.5 5.5 2.5M13.5 5v2.5M10 11.5h4M12.3 9.5l2 2-2 2'/>",
+    )
+}
+
 pub(super) fn record() -> Markup {
     drawing("<path d='M4 2.5h6l2.5 2.5v8.5H4z'/><path d='M6 7.5h4.5M6 10.5h4.5'/>")
 }

@@ -10,6 +10,7 @@ mod assets;
 mod audit;
 mod badge;
 mod changes;
+mod copies;
 mod dashboards;
 mod enrol;
 mod form;
@@ -24,6 +25,7 @@ mod oidc;
 mod present;
 mod qr;
 mod rulings;
+mod saved;
 mod search;
 mod shown;
 mod sql;
@@ -84,8 +86,21 @@ pub(crate) fn routes() -> Vec<Route> {
         route(&[Get],  "/_ui/search/csv",     Nothing, Question, search::PART_PARAMS, Known(search::download)),
         route(&[Get],  "/_ui/search/tail",    Nothing, Question, search::PART_PARAMS, Known(search::tail)),
         route(&[Get],  "/_ui/search/tail/rows", Nothing, Question, search::PART_PARAMS, Known(search::tail_rows)),
+        route(&[Get],  "/_ui/search/alert",   Nothing, Question, search::PART_PARAMS, Known(search::alert)),
+        route(&[Post], "/_ui/search/alert",   Form,    Write,    &[],             Known(search::make_alert)),
+        route(&[Get],  "/_ui/saved",          Nothing, Quick,    &[],             Known(saved::list)),
+        route(&[Post], "/_ui/saved",          Form,    Write,    &[],             Known(saved::save)),
+        route(&[Get],  "/_ui/saved/{id}",     Nothing, Quick,    &[],             Known(saved::open)),
+        route(&[Post], "/_ui/saved/{id}",     Form,    Write,    &[],             Known(saved::change)),
+        route(&[Post], "/_ui/saved/{id}/copy", Form,   Write,    &[],             Known(saved::copy)),
+        route(&[Post], "/_ui/saved/{id}/delete", Form, Write,    &[],             Known(saved::delete)),
         route(&[Get],  "/_ui/sql",            Nothing, Question, sql::PARAMS,     Known(sql::page)),
         route(&[Get],  "/_ui/sql/csv",        Nothing, Question, sql::PARAMS,     Known(sql::download)),
+        route(&[Get],  "/_ui/copies",         Nothing, Quick,    &[],             Known(copies::list)),
+        route(&[Get],  "/_ui/copies/{name}",  Nothing, Quick,    copies::VIEW,    Known(copies::view)),
+        route(&[Post], "/_ui/copies/{name}/pause", Form, Write,  &[],             Known(copies::pause)),
+        route(&[Post], "/_ui/copies/{name}/resume", Form, Write, &[],             Known(copies::resume)),
+        route(&[Post], "/_ui/copies/{name}/resnapshot", Form, Write, &[],         Known(copies::resnapshot)),
         route(&[Get],  "/_ui/tables",         Nothing, Question, &[],             Known(tables::list)),
         route(&[Get],  "/_ui/tables/{index}", Nothing, Quick,    &[],             Known(tables::page)),
         route(&[Get],  "/_ui/account",        Nothing, Quick,    &["done"],       Known(account::page)),

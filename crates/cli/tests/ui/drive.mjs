@@ -31,6 +31,10 @@ const PAGES = [
   ["search-people", "/_ui/search?table=users"],
   ["search-empty", `/_ui/search?table=events&q=nosuchwordanywhere&${RANGE}`],
   ["search-wrong", `/_ui/search?table=events&q=%22open&${RANGE}`],
+  ["search-alert", `/_ui/search/alert?table=events&q=kind:connect_failed&columns=firmware`],
+  ["search-alert-none", `/_ui/search/alert?table=events&q=handshake`],
+  ["saved", "/_ui/saved"],
+  ["saved-nowhere", "/_ui/saved/000000000000"],
   ["sql", "/_ui/sql"],
   ["sql-answer", `/_ui/sql?q=${encodeURIComponent("SELECT kind, count(*) AS n FROM events GROUP BY kind")}`],
   ["tables", "/_ui/tables"],
@@ -42,6 +46,8 @@ const PAGES = [
 // What a guardian watches over. RECORD and CHANGE stand for numbers that there are.
 const WATCHED = [
   ["home", "/_ui"],
+  ["copies", "/_ui/copies"],
+  ["copy-nowhere", "/_ui/copies/nowhere"],
   ["changes", "/_ui/changes"],
   ["change", "/_ui/changes/CHANGE"],
   ["change-nowhere", "/_ui/changes/999999"],
@@ -89,6 +95,7 @@ async function everyWatchedPage(label, options) {
 }
 
 const times = [];
+const slow = [];
 
 async function walk(page, label, pages) {
   for (const [name, address] of pages) {
@@ -101,7 +108,9 @@ async function walk(page, label, pages) {
     nothingInline(await answer.text(), name);
     if (name.startsWith("metric-")) await page.waitForSelector(".chart canvas");
     assert.equal(await page.locator("h1").count(), 1, `${name} has one heading`);
-    times.push(await took(page));
+    const ms = await took(page);
+    times.push(ms);
+    slow.push([ms, `${name} (${label})`]);
     // Parts that come later.
     await page.waitForFunction(() => !document.querySelector(".loading, .htmx-request"));
     if (!label.startsWith("phone")) await accessible(page, `${name} (${label})`);
@@ -383,4 +392,6 @@ await browser.close();
 assert.deepEqual(barriers, [], "no page keeps anybody out");
 assert.deepEqual(complaints, [], "no error in any console, nothing that the policy forbids");
 console.log(`ui: ${PAGES.length + WATCHED.length} pages, light, dark and phone; first load ${bytes} bytes`);
+slow.sort(([a], [b]) => b - a);
+console.log(`ui: slowest: ${slow.slice(0, 12).map(([ms, name]) => `${name} ${ms.toFixed()} ms`).join(", ")}`);
 console.log(`ui: a page took ${share(times, 0.5).toFixed()} ms, p95 ${share(times, 0.95).toFixed()} ms, at most ${share(times, 1).toFixed()} ms`);

@@ -20,7 +20,7 @@ const browser = await chromium.launch({
 });
 const complaints = [];
 
-async function open(options) {
+async function open(options, role = "analyst") {
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, ...options });
   await context.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) => {
@@ -34,7 +34,7 @@ async function open(options) {
       complaints.push(`${page.url()}: ${message.text()}`);
     }
   });
-  const { name, password } = login("analyst");
+  const { name, password } = login(role);
   await page.goto(`${url}/_ui/login`);
   await page.fill("input[name=name]", name);
   await page.fill("input[name=password]", password);
@@ -126,6 +126,73 @@ await page.click(".inspect a:text-is('Open in SQL')");
 await page.waitForURL(/_ui\/sql/);
 assert.match(await page.textContent(".result-head"), /50 rows/);
 
+// A search is saved, opened by its link, renamed and shared; changed, it says so.
+await page.goto(`${url}${SEARCH}&q=kind:connect_failed&columns=kind,firmware`);
+const found = await page.textContent(".result-head strong");
+await page.click(".result-actions summary:text-is('Save')");
+await page.fill(".popover[open] input[name=name]", "Failed connections of a month");
+await shoot(page, "search-save");
+await page.click("button:text-is('Save the search')");
+await page.waitForSelector(".saved-bar");
+assert.match(await page.textContent(".saved-bar"), /Failed connections of a month\s*private/);
+assert.equal(await page.textContent(".result-head strong"), found);
+await page.click(".saved-bar summary:has-text('Rename or share')");
+await page.fill(".popover[open] input[name=name]", "Failed connections");
+await page.check(".popover[open] input[name=shared]");
+await page.click(".popover[open] button:text-is('Save')");
+await page.waitForSelector(".saved-bar .badge:text-is('shared')");
+const link = await page.getAttribute(".saved-bar [data-copy-link]", "data-copy-link");
+await page.goto(`${page.url()}&sort=firmware:asc`);
+assert.match(await page.textContent(".saved-bar"), /changed here/);
+await shoot(page, "search-saved-changed");
+await page.click("button:text-is('Save changes')");
+await page.waitForFunction(() => !document.querySelector(".saved-bar").textContent.includes("changed here"));
+assert.match(page.url(), /sort=firmware/);
+
+// It becomes a panel, and a metric for an alert.
+await page.click(".result-actions summary:has-text('Add to dashboard')");
+await page.fill(".popover[open] input[name=title]", "Failures over time");
+// Where there are dashboards already, a new one is chosen.
+const boards = page.locator(".popover[open] select[name=dashboard]");
+if (await boards.count()) await boards.selectOption("");
+await page.fill(".popover[open] input[name=name]", "From a search");
+await shoot(page, "search-add");
+await page.click(".popover[open] button:text-is('Add')");
+await page.waitForURL(/\/_ui\/dashboards\/\w+\?done=1/);
+await page.goto(`${page.url().replace(/\?.*/, "")}?${RANGE}`);
+await page.waitForSelector(".board-panel .drawing-bars");
+assert.match(await page.textContent(".board-panel"), /Failures over time[\s\S]*[1-9][\d,]* hits/);
+await shoot(page, "search-panel");
+await page.goto(url + link);
+await page.waitForURL(/table=events/);
+await page.click(".result-actions a:has-text('Alert')");
+await page.waitForURL(/search\/alert/);
+assert.match(await page.textContent("main"), /in groups by kind, firmware[\s\S]*kind = 'connect_failed'/);
+await page.fill("input[name=label]", "Failures an hour");
+await page.fill("input[name=metric]", "failures_an_hour");
+await page.click("button:has-text('Declare it')");
+await page.waitForURL(/failures_an_hour/);
+const declared = await page.request.get(`${url}/_ui/metrics/failures_an_hour?grain=total&by=none&${RANGE}`);
+assert.ok((await declared.text()).includes(found.match(/[\d,]+/)[0]), "the metric counts what the search found");
+
+// Somebody else opens the link and cannot change it.
+const other = await open({ colorScheme: "light" }, "engineer");
+await other.goto(url + link);
+await other.waitForURL(/table=events/);
+assert.equal(await other.textContent(".result-head strong"), found);
+assert.equal(await other.locator(".saved-bar summary").count(), 0);
+await other.click("button:text-is('Save a copy')");
+await other.waitForSelector(".saved-bar .badge:text-is('private')");
+await other.goto(`${url}/_ui/saved`);
+await shoot(other, "saved");
+await other.click(".card:has-text('private')");
+await other.waitForSelector(".saved-bar");
+await other.click(".saved-bar summary:has-text('Rename or share')");
+await other.click("button:text-is('Delete the search')");
+await other.waitForURL(`${url}/_ui/saved`);
+assert.equal(await other.locator(".card:has-text('private')").count(), 0);
+await other.context().close();
+
 // SQL: a column goes into the statement, Ctrl and Enter run it, lines and bars are drawn.
 await page.goto(`${url}/_ui/sql`);
 await shoot(page, "sql-begin");
@@ -186,6 +253,9 @@ for (const [label, options] of [
   for (const [name, address] of [
     ["search", `${SEARCH}&q=handshake`],
     ["mistake", `${SEARCH}&q=${encodeURIComponent("kind:connect AND )")}`],
+    ["saved", "/_ui/saved"],
+    ["saved-open", link],
+    ["alert", "/_ui/search/alert?table=events&q=kind:connect_failed"],
     ["tail", "/_ui/search/tail?table=events"],
     ["sql", `/_ui/sql?q=${encodeURIComponent("SELECT kind, count(*) AS n FROM events GROUP BY kind ORDER BY n DESC")}`],
     ["sql-wide", `/_ui/sql?q=${encodeURIComponent("SELECT * FROM events LIMIT 20")}`],

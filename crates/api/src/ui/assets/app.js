@@ -96,11 +96,11 @@ if (fold) {
   fold.addEventListener("toggle", () => remember("fields", fold.open ? "open" : "closed"));
 }
 
-// Copies the address of the page, which says all that it shows.
+// Copies the address of the page, which says all that it shows, or that of the button.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy-link]");
   if (!button) return;
-  const address = new URL(location.href);
+  const address = new URL(button.dataset.copyLink || location.href, location.href);
   for (const name of ["edit", "done"]) address.searchParams.delete(name);
   const label = button.lastChild;
   const text = label.textContent;

@@ -18,6 +18,10 @@ use std::collections::BTreeSet;
 const WIDTHS: [(u8, &str); 5] =
     [(3, "quarter"), (4, "third"), (6, "half"), (8, "two thirds"), (12, "whole")];
 
+/// How a search may be shown, and what people call it.
+pub(super) const SHOWN: [(&str, &str); 3] =
+    [("histogram", "hits over time"), ("rows", "newest hits"), ("count", "number of hits")];
+
 /// The forms under a panel that is being changed.
 pub(super) fn panel_forms(saved: &Saved, panel: &Panel, place: usize, count: usize) -> Markup {
     let to = link_to(&saved.id).part("panels").part(&place.to_string());
@@ -109,7 +113,7 @@ fn add_form(call: &Call<'_>, caller: &Caller, saved: &Saved) -> Markup {
                         select name="search" { @for search in &searches { option value=(search.id) { (search.name) } } }
                     }
                     label { span { "Shown as" }
-                        select name="show" { option value="histogram" { "hits over time" } option value="rows" { "newest hits" } option value="count" { "number of hits" } }
+                        select name="show" { @for (show, name) in SHOWN { option value=(show) { (name) } } }
                     }
                 }
                 div { button.button type="submit" { "Add the search" } }
@@ -129,7 +133,7 @@ fn settings_form(saved: &Saved, dashboard: &Dashboard) -> Markup {
                 label { span { "Range begins " span.faint { "such as now-30d" } } input name="from" value=(dashboard.from) placeholder="now-30d" spellcheck="false" autocomplete="off"; }
                 label { span { "Variables " span.faint { "dimensions, with commas" } } input name="variables" value=(names.join(", ")) placeholder="model, region" spellcheck="false" autocomplete="off"; }
             }
-            label.tick-label { input type="checkbox" name="shared" value="1" checked[saved.is_shared]; "Everybody who may ask for data may open it" }
+            label.tick-label { input type="checkbox" name="shared" value="1" checked[saved.is_shared]; "Everybody who may ask for data may open it, and your searches on it" }
             div { button.button.primary type="submit" { "Save settings" } }
         }
     }
@@ -262,6 +266,7 @@ fn edit(
         change(&mut wanted, &mut dashboard, &form)?;
         wanted.body = dashboard.to_json();
         backend::save_again(engine, caller, kind, id, base, &wanted)?;
+        share_searches(call, caller, wanted.is_shared, &dashboard)?;
         form::go_to(&link_to(id).with("edit", "1"))
     })
 }
@@ -279,7 +284,34 @@ pub(super) fn append(
     let mut dashboard = content(&newest)?;
     dashboard.panels.push(panel);
     let wanted = NewSaved { body: dashboard.to_json(), ..again(&newest) };
-    backend::save_again(engine, caller, kind, id, newest.version, &wanted)
+    let saved = backend::save_again(engine, caller, kind, id, newest.version, &wanted)?;
+    share_searches(call, caller, wanted.is_shared, &dashboard)?;
+    Ok(saved)
+}
+
+/// Whoever may open a dashboard may open the searches of its owner that stand on it: a panel of a
+/// private one would be empty for everybody else.
+fn share_searches(
+    call: &Call<'_>,
+    caller: &Caller,
+    is_shared: bool,
+    dashboard: &Dashboard,
+) -> Result<(), ApiError> {
+    let engine = &call.app.engine;
+    let name = backend::who(caller).name;
+    for panel in dashboard.panels.iter().filter(|_| is_shared) {
+        let PanelShows::Search { search, .. } = &panel.shows else { continue };
+        // One that was deleted, or is another's and private, says so on its panel.
+        let Ok(saved) = backend::saved_object(engine, caller, SavedKind::Search, search, None)
+        else {
+            continue;
+        };
+        if saved.owner == name && !saved.is_shared {
+            let wanted = NewSaved { is_shared: true, ..again(&saved) };
+            backend::save_again(engine, caller, saved.kind, &saved.id, saved.version, &wanted)?;
+        }
+    }
+    Ok(())
 }
 
 /// What a form wants on a panel.

@@ -11,7 +11,7 @@ mod panel;
 mod search;
 mod view;
 
-pub(super) use add::{add, add_metric};
+pub(super) use add::{add, add_metric, add_search};
 pub(super) use edit::{change_panel, copy, create, delete, restore, save_settings};
 pub(super) use list::page as list;
 pub(super) use panel::page as panel;

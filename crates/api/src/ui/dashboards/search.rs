@@ -7,10 +7,10 @@ use crate::drawing::{Chart, DrawnSeries};
 use crate::error::ApiError;
 use crate::route::Call;
 use crate::ui::badge;
-use crate::ui::link::Link;
 use crate::ui::number;
+use crate::ui::saved::Kept;
 use crate::ui::time_range::{DAY, HOUR, MINUTE, at_step};
-use engine::{Caller, Panel, Saved, SavedKind};
+use engine::{Caller, Panel, SavedKind};
 use maud::{Markup, html};
 use model::{Table, Timestamp};
 use serde_json::{Value, json};
@@ -33,8 +33,9 @@ pub(super) fn panel(
 ) -> Result<Markup, ApiError> {
     let engine = &call.app.engine;
     let saved = backend::saved_object(engine, caller, SavedKind::Search, id, None)?;
-    let param = |name: &str| saved.param(name);
-    if saved.body["page"] == json!("sql") {
+    let kept = Kept::of(&saved);
+    let param = |name: &str| kept.param(name);
+    if kept.is_sql() {
         let reason = "a search in SQL is no panel yet; save it from the search page";
         return Err(ApiError::illegal_argument(reason));
     }
@@ -46,7 +47,7 @@ pub(super) fn panel(
     let answer = backend::search(engine, caller, index, Some(body), &[])?;
     let total = answer["hits"]["total"]["value"].as_u64().unwrap_or(0);
     let title = if panel.title.is_empty() { &saved.name } else { &panel.title };
-    let link = view.range.put_into(whole(&saved).without("from").without("to"));
+    let link = view.range.put_into(kept.link().without("from").without("to"));
     Ok(html! {
         (head(title, &link))
         @if total == 0 { (nothing("No hits in this range", &link)) }
@@ -57,12 +58,6 @@ pub(super) fn panel(
         }
         @else { div.big-numbers { div { strong.big-number { (number::count(total)) } span.hint { "hits" } } } }
     })
-}
-
-/// The search page with the saved question.
-fn whole(saved: &Saved) -> Link {
-    let known = ["table", "q", "columns", "sort", "from", "to"];
-    known.into_iter().fold(Link::to("/_ui/search"), |link, name| link.with(name, saved.param(name)))
 }
 
 fn step((start, end): (i64, i64)) -> i64 {

@@ -1,16 +1,12 @@
 //! A question of the search page as SQL, where there is one that finds the same rows.
 
+use super::condition::{conditions, quoted};
 use super::question::{PAGE_HITS, SearchQuestion};
-use model::{FieldType, StoredType, Table, Timestamp};
+use model::{Table, Timestamp};
 
 /// The statement, or why there is none.
 pub(super) fn as_sql(question: &SearchQuestion, table: &Table) -> Result<String, String> {
-    let mut conditions = Vec::new();
-    for part in
-        question.query.split(" AND ").map(str::trim).filter(|part| !matches!(*part, "" | "*"))
-    {
-        conditions.push(condition(part, table)?);
-    }
+    let mut conditions = conditions(&question.query, table)?;
     if let (Some(field), Some((start, end))) = (&table.time_field, question.range.span) {
         let field = quoted(field);
         let at = |ms: i64| format!("TIMESTAMP '{}'", Timestamp(ms).to_rfc3339());
@@ -33,53 +29,11 @@ pub(super) fn as_sql(question: &SearchQuestion, table: &Table) -> Result<String,
     Ok(sql)
 }
 
-/// `field:value` or `NOT field:value` of a field that is compared exactly, or words in a text.
-fn condition(part: &str, table: &Table) -> Result<String, String> {
-    let none = || {
-        "This question has no SQL form: only conditions such as field:value with AND and NOT between \
-         have one."
-            .to_owned()
-    };
-    let (is_not, part) = match part.strip_prefix("NOT ") {
-        Some(rest) => (true, rest.trim()),
-        None => (false, part),
-    };
-    let (name, value) = part.split_once(':').ok_or_else(none)?;
-    let (_, field) = table.schema.find(name).ok_or_else(none)?;
-    let value = match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(inner) if !inner.contains(['"', '\\']) => inner,
-        None if !value.contains(|c: char| " \"()[]{}*?\\/<>~^".contains(c)) => value,
-        _ => return Err(none()),
-    };
-    let is_number = matches!(field.ty, FieldType::Long | FieldType::Double);
-    let literal = format!("'{}'", value.replace('\'', "''"));
-    let found = match field.stored() {
-        StoredType::Text if is_not => return Err(none()),
-        StoredType::Text => format!("match_phrase({}, {literal})", quoted(name)),
-        StoredType::Sealed => return Err(none()),
-        _ if is_number && value.parse::<f64>().is_ok() => format!("{} = {value}", quoted(name)),
-        _ if is_number || field.ty == FieldType::Date => return Err(none()),
-        StoredType::Bool if matches!(value, "true" | "false") => {
-            format!("{} = {value}", quoted(name))
-        }
-        StoredType::Bool => return Err(none()),
-        _ => format!("{} = {literal}", quoted(name)),
-    };
-    // A row without a value is none of those with this value.
-    Ok(if is_not { format!("({0} IS NULL OR NOT {found})", quoted(name)) } else { found })
-}
-
-fn quoted(name: &str) -> String {
-    let is_plain = name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-        && !["from", "select", "order", "group", "where", "limit"].contains(&name);
-    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ui::time_range::TimeRange;
-    use model::{Field, FieldName, Intake, Schema, TableId, TableKind, TableName};
+    use model::{Field, FieldName, FieldType, Intake, Schema, TableId, TableKind, TableName};
 
     fn sql(query: &str) -> Result<String, String> {
         let field = |name: &str, ty| Field::new(FieldName::parse(name).unwrap(), ty, "");
@@ -109,6 +63,7 @@ mod tests {
             field: None,
             refresh: None,
             inspects: false,
+            saved: None,
         };
         as_sql(&question, &table)
     }
@@ -118,22 +73,56 @@ mod tests {
         let all = sql("kind:\"it's\" AND NOT n:5 AND message:\"timed out\"").unwrap();
         assert_eq!(
             all,
-            "SELECT \"@timestamp\", kind\nFROM logs\nWHERE kind = 'it''s'\n  AND (n IS NULL OR NOT n = 5)\n  AND \
+            "SELECT \"@timestamp\", kind\nFROM logs\nWHERE kind = 'it''s'\n  AND (n = 5) IS NOT TRUE\n  AND \
              match_phrase(message, 'timed out')\n  AND \"@timestamp\" >= TIMESTAMP \
              '1970-01-01T00:00:00.000Z'\n  AND \"@timestamp\" < TIMESTAMP \
              '1970-01-01T00:00:01.000Z'\nORDER BY \"@timestamp\" DESC\nLIMIT 50"
         );
+        for (query, expected) in [
+            ("kind:a OR n:>5", "(kind = 'a' OR n > 5)"),
+            (
+                "kind:(a OR \"b c\") n:[1 TO 5}",
+                "(kind = 'a' OR kind = 'b c')\n  AND (n >= 1 AND n < 5)",
+            ),
+            ("(kind:a AND n:1) OR kind:b", "((kind = 'a' AND n = 1) OR kind = 'b')"),
+            ("NOT (kind:a OR kind:b)", "((kind = 'a' OR kind = 'b')) IS NOT TRUE"),
+            ("NOT message:x", "(match_phrase(message, 'x')) IS NOT TRUE"),
+            ("n:* AND n:[* TO -2]", "n IS NOT NULL\n  AND n <= -2"),
+        ] {
+            let found = sql(query).unwrap();
+            assert!(found.contains(&format!("WHERE {expected}\n  AND \"@timestamp\"")), "{found}");
+        }
+        assert!(!sql("*").unwrap().contains("kind ="));
+    }
+
+    #[test]
+    fn what_has_none_is_refused() {
         for without in [
             "words",
-            "kind:a OR kind:b",
-            "kind:a*",
-            "n:[1 TO 5]",
+            "kind:a AND words",
+            "kind:a OR kind:b AND n:1",
+            "kind:a OR NOT kind:b",
+            "kind:a AND (NOT kind:b)",
+            "kind:a*b",
+            "kind:a?",
+            "kind:[a TO b]",
             "other:x",
             "n:abc",
-            "NOT message:x",
+            "n:1e3",
+            "message:tls*",
+            "message:tls-handshake",
             "kind:\"a\\\"b\"",
+            "kind:a~2",
+            "+kind:a",
+            "-kind:a",
+            "kind:a && n:1",
+            "(kind:a",
+            "kind:a)",
+            "kind:",
+            "kind:\"a",
+            "@timestamp:2026",
         ] {
-            assert!(sql(without).is_err(), "{without}");
+            assert!(sql(without).is_err(), "{without}: {}", sql(without).unwrap());
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Search: one table, words, a range of time; hits, their histogram and their fields.
 
+mod alert;
 mod around;
 mod as_sql;
 mod complete;
+mod condition;
 mod fields;
 mod histogram;
 mod hits;
@@ -14,6 +16,7 @@ mod sheet;
 mod tail;
 mod value;
 
+pub(super) use alert::{make as make_alert, page as alert};
 pub(super) use around::page as around;
 pub(super) use complete::suggestions;
 pub(super) use fields::values;

@@ -5,11 +5,13 @@ use super::{fields, histogram, hits, inspect, mistake};
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::route::Call;
+use crate::ui::dashboards;
 use crate::ui::frame::{self, Page, Section};
 use crate::ui::icon;
 use crate::ui::number;
+use crate::ui::saved::{self, Kept};
 use crate::ui::time_range::{DAY, TimeRange};
-use engine::Caller;
+use engine::{Action, Caller};
 use maud::{Markup, html};
 use model::Table;
 use serde_json::{Value, json};
@@ -47,6 +49,9 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
         .and_then(|error| mistake::under_the_word(&question.query, error.reason()));
     let content = html! {
         h1.unseen { "Search" }
+        @if let Some(id) = &question.saved {
+            (saved::bar(call, caller, id, &Kept::of_search(call.request, &question.table)))
+        }
         (query_bar(&question, &tables, table, wrong.as_ref()))
         div.search-body {
             (fields::list(call, caller, &question, table))
@@ -230,7 +235,7 @@ fn found_hits(
                 strong { (number::of(total, "hit", "hits")) }
                 @if let Some(took) = answered.answer["took"].as_u64() { span.faint { " · " (took) " ms" } }
             }
-            (actions(question, total))
+            (actions(call, caller, question, table, total))
             (pager(question, total))
         }
         @if total == 0 { (nothing_found(question, table)) }
@@ -243,13 +248,25 @@ fn found_hits(
 }
 
 /// What else can be done with these hits.
-fn actions(question: &SearchQuestion, total: u64) -> Markup {
+fn actions(
+    call: &Call<'_>,
+    caller: &Caller,
+    question: &SearchQuestion,
+    table: &Table,
+    total: u64,
+) -> Markup {
     let at = |path: &str| question.link().without("refresh").at(path);
+    let kept = Kept::of_search(call.request, &question.table);
     html! {
         nav.result-actions aria-label="With these hits" {
             a.button href=(at("/_ui/search/tail")) title="Rows as they arrive" { "Live" }
             @if total > 0 {
                 a.button href=(at("/_ui/search/csv")) title="The first 10,000 hits, the chosen columns" { "CSV" }
+            }
+            (saved::save_form(&kept))
+            (dashboards::add_search(call, caller, &kept))
+            @if table.time_field.is_some() && backend::may(caller, Action::DefineMetric) {
+                a.button href=(at("/_ui/search/alert")) title="Be told when there are more or fewer hits than there should be" { (icon::bell()) "Alert" }
             }
         }
     }

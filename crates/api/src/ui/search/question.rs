@@ -7,12 +7,13 @@ use model::{Clock, FieldType, SystemClock, Table};
 use serde_json::{Value, json};
 
 /// The parameters of the search page.
-pub(in crate::ui) const PARAMS: &[&str] =
-    &["table", "q", "from", "to", "columns", "sort", "page", "field", "refresh", "inspect"];
+pub(in crate::ui) const PARAMS: &[&str] = &[
+    "table", "q", "from", "to", "columns", "sort", "page", "field", "refresh", "inspect", "saved",
+];
 /// Those of the parts of it that scripts ask for, and of the pages beside it.
 pub(in crate::ui) const PART_PARAMS: &[&str] = &[
-    "table", "q", "from", "to", "columns", "sort", "page", "field", "refresh", "inspect", "id",
-    "rows", "after", "at",
+    "table", "q", "from", "to", "columns", "sort", "page", "field", "refresh", "inspect", "saved",
+    "id", "rows", "after", "at",
 ];
 
 /// How often a page may look again, in seconds.
@@ -47,6 +48,8 @@ pub(super) struct SearchQuestion {
     pub(super) refresh: Option<u64>,
     /// Whether the plan is wanted, too.
     pub(super) inspects: bool,
+    /// The saved search that it began with.
+    pub(super) saved: Option<String>,
 }
 
 /// An order of hits.
@@ -103,6 +106,7 @@ impl SearchQuestion {
             field: Some(text("field")).filter(|field| !field.is_empty()),
             refresh: text("refresh").parse().ok().filter(|every| REFRESHES.contains(every)),
             inspects: text("inspect") == "1",
+            saved: Some(text("saved")).filter(|id| !id.is_empty()),
         })
     }
 
@@ -118,6 +122,7 @@ impl SearchQuestion {
             field: None,
             refresh: None,
             inspects: false,
+            saved: None,
         }
     }
 
@@ -126,7 +131,8 @@ impl SearchQuestion {
         let link = link_to(&self.table, &self.query).with("columns", self.columns.join(","));
         let sort = self.sort.as_ref().map(Sort::written).unwrap_or_default();
         let refresh = self.refresh.map(|every| every.to_string()).unwrap_or_default();
-        self.range.put_into(link.with("sort", sort).with("refresh", refresh))
+        let saved = self.saved.clone().unwrap_or_default();
+        self.range.put_into(link.with("sort", sort).with("refresh", refresh).with("saved", saved))
     }
 
     /// The URL of another page of this question.
@@ -287,6 +293,7 @@ mod tests {
             field: None,
             refresh: None,
             inspects: false,
+            saved: None,
         }
     }
 

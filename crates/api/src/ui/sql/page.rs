@@ -4,8 +4,10 @@ use super::chart::{self, Chart};
 use crate::backend;
 use crate::error::{Answer, ApiError};
 use crate::route::Call;
+use crate::ui::form;
 use crate::ui::frame::{self, Page, Section};
 use crate::ui::link::Link;
+use crate::ui::saved::{self, Kept};
 use crate::ui::search::{attachment, csv_cell, is_stand_in, link_to};
 use crate::ui::{badge, number};
 use engine::{Caller, SqlAnswer, SqlColumn};
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The parameters of the page.
-pub(in crate::ui) const PARAMS: &[&str] = &["q"];
+pub(in crate::ui) const PARAMS: &[&str] = &["q", "saved"];
 
 /// So many rows in the grid; the CSV has them all.
 const ROWS_MAX: usize = 500;
@@ -66,9 +68,11 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
     };
     let took = started.elapsed();
     let chart = asked.iter().flatten().find_map(chart::of);
+    let saved_id = form::asked(call.request, "saved");
     let content = html! {
         h1.unseen { "SQL" }
-        (editor(statement, asked.as_ref().and_then(|asked| asked.as_ref().err())))
+        @if let Some(id) = saved_id { (saved::bar(call, caller, id, &Kept::of_sql(statement))) }
+        (editor(statement, saved_id, asked.as_ref().and_then(|asked| asked.as_ref().err())))
         div.search-body {
             (schema(&tables))
             div.search-main {
@@ -84,13 +88,14 @@ fn render(call: &Call<'_>, caller: &Caller) -> Answer {
     Ok(Page { has_chart, ..Page::new(caller, Section::Sql, "SQL") }.reply(content))
 }
 
-fn editor(statement: &str, error: Option<&ApiError>) -> Markup {
+fn editor(statement: &str, saved: Option<&str>, error: Option<&ApiError>) -> Markup {
     html! {
         form.sql-form method="get" action="/_ui/sql" {
             label.unseen for="q" { "Statement" }
             textarea.sql-editor id="q" name="q" rows="6" data-focus data-run spellcheck="false"
                 autocapitalize="none" autocomplete="off" aria-invalid=[error.map(|_| "true")]
                 placeholder="SELECT kind, count(*) FROM events GROUP BY kind ORDER BY 2 DESC" { (statement) }
+            @if let Some(id) = saved { input type="hidden" name="saved" value=(id); }
             div.sql-actions {
                 button.button.primary type="submit" { "Run" }
                 span.hint { kbd { "Ctrl" } " + " kbd { "Enter" } }
@@ -172,10 +177,9 @@ fn answered(statement: &str, answer: &SqlAnswer, chart: Option<&Chart>, took: Du
                 strong { (number::of(rows as u64, "row", "rows")) }
                 span.faint { " · " (took.as_millis()) " ms" }
             }
-            @if rows > 0 {
-                nav.result-actions aria-label="With this answer" {
-                    a.button href=(link(statement).at("/_ui/sql/csv")) { "CSV" }
-                }
+            nav.result-actions aria-label="With this answer" {
+                @if rows > 0 { a.button href=(link(statement).at("/_ui/sql/csv")) { "CSV" } }
+                (saved::save_form(&Kept::of_sql(statement)))
             }
         }
         @match chart {

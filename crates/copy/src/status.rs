@@ -180,7 +180,8 @@ mod tests {
     use std::time::Duration;
 
     fn stored(signed: bool, run: Option<StoredRun>) -> StoredCopy {
-        let signed = signed.then(|| StoredSignature { by: "gus".into(), at: 0, changes: vec![] });
+        let signature = StoredSignature { by: "gus".into(), at: 0, changes: vec![], narrows: None };
+        let signed = signed.then_some(signature);
         let version = StoredVersion { yaml: String::new(), by: "eve".into(), at: 0, signed };
         StoredCopy { made_at: 0, versions: vec![version], run }
     }

@@ -223,7 +223,7 @@ fn a_source_that_is_faster_than_the_store_waits() {
         let described = source.describe().await.unwrap();
         let storing = {
             let (copy, file) = (Arc::clone(&copy), Arc::clone(&file));
-            blocking(move || Storing::begin(&copy, &file, &version, &described))
+            blocking(move || Storing::begin(&copy, &file, &described))
         };
         let storing = Arc::new(storing.await.unwrap().unwrap());
         Run { copy: Arc::clone(&copy), file, source, storing }

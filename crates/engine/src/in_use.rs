@@ -176,8 +176,8 @@ fn called(table: &Table, written: &str) -> String {
         above = field;
     }
     let alike = table.schema.fields().iter().map(|field| field.name.as_str());
-    let alike = alike.filter(|name| name.eq_ignore_ascii_case(written));
-    alike.last().unwrap_or(written).to_owned()
+    let mut alike = alike.filter(|name| name.eq_ignore_ascii_case(written));
+    alike.next_back().unwrap_or(written).to_owned()
 }
 
 #[cfg(test)]

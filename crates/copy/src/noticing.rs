@@ -77,7 +77,7 @@ impl Copy {
                 tracing::warn!(copy = self.name, table, "a table came to the source");
                 let what = "this table came to the source: nothing of it is copied until a signed \
                             file names it; `clerestory copy plan FILE --diff` says what it means";
-                note_once(run, now, &table, what);
+                note_once(run, now, table, what);
             }
             run.seen.get_or_insert_default().extend(fresh);
             run.came = came;

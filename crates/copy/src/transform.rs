@@ -178,7 +178,7 @@ pub(crate) fn unread(plan: &TablePlan, key: &[String], now: Timestamp) -> BTreeS
     }
     let ended = plan.columns.iter().filter(|column| column.value.is_none() && is_over(column, now));
     let names = plan.left_out.iter().map(|(name, _)| name).chain(ended.map(|column| &column.from));
-    names.cloned().filter(|name| !needed.contains(name.as_str())).collect()
+    names.filter(|name| !needed.contains(name.as_str())).cloned().collect()
 }
 
 /// All columns of the source that a file knows.

@@ -250,7 +250,7 @@ fn lag(copies: &Value) -> Option<Figure> {
         None => format!("lag; {follow} of {copies}"),
     };
     let figure = longest.map_or("–".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1000.0));
-    Some(Figure { figure: html! { (figure) }, what, to: None })
+    Some(Figure { figure: html! { (figure) }, what, to: Some(Link::to("/_ui/copies")) })
 }
 
 /// Copies that do not go on by themselves, or whose source does not answer.
@@ -258,7 +258,7 @@ fn of_copies(copies: &Value) -> Vec<Alarm> {
     let stands = |copy: &&Value| matches!(text(copy, "state"), "waiting" | "paused" | "stopped");
     let alarm = |copy: &Value| Alarm {
         text: format!("The copy “{}” is {}.", text(copy, "copy"), text(copy, "status")),
-        to: None,
+        to: Some(Link::to("/_ui/copies")),
     };
     copies.as_array().into_iter().flatten().filter(stands).map(alarm).collect()
 }

@@ -33,7 +33,7 @@ pub(crate) fn check_purposes(
                 return Err(FileError { line: column.line, message });
             }
         }
-        for column in table.columns.iter().filter(|column| !has_use(table, column, &used)) {
+        if let Some(column) = table.columns.iter().find(|column| !has_use(table, column, &used)) {
             let message = format!(
                 "no metric and no dashboard that you may open uses `{}` of `{}`: write its \
                  `purpose` and `until`, or move it to `left_out`",

@@ -509,9 +509,7 @@ fn an_alert_lends_no_rights() {
         format!("/_ui/metrics/rows?grain=day&{days}"),
         "/_clerestory/alerts/odd/_chart?from=1999-09-01T00:00:00Z&to=1999-10-01T00:00:00Z"
             .to_owned(),
-        format!(
-            "/_ui/new-alert?metric=rows&name=x&by=kind&when=above&at=0&preview=1&past=1999-09-01..1999-10-01"
-        ),
+        "/_ui/new-alert?metric=rows&name=x&by=kind&when=above&at=0&preview=1&past=1999-09-01..1999-10-01".to_owned(),
     ];
     let told = |login: &str| -> Vec<String> {
         pages.iter().map(|page| house.ask_as(login, "GET", page, "").text()).collect()

@@ -79,7 +79,7 @@ impl Kept {
         let path = if self.is_sql() { "/_ui/sql" } else { "/_ui/search" };
         self.params
             .iter()
-            .fold(Link::to(path), |link, (name, value)| link.with(*name, value.as_str()))
+            .fold(Link::to(path), |link, (name, value)| link.with(name, value.as_str()))
     }
 
     /// The hidden fields of a form that sends it.
